@@ -1,0 +1,33 @@
+import type { MemberId } from "#shared/lib/ids.ts";
+import type { HostFacts } from "#shared/model/hardware.ts";
+
+export type Liveness = "alive" | "suspect" | "dead" | "left" | "unknown";
+
+/** What one host says of itself beside its hardware; host-owned, gossiped. */
+export interface HostReport {
+  readonly peer: MemberId;
+  readonly name: string;
+  readonly facts: HostFacts;
+  readonly apiUrls: readonly string[];
+  readonly meshAddrs: readonly string[];
+}
+
+export interface HostView {
+  readonly report: HostReport | null;
+  readonly liveness: Liveness;
+  /** Order of reports of one host: (starts of its agent, count since). */
+  readonly version: { readonly incarnation: number; readonly count: number } | null;
+  /** Monotonic milliseconds since this agent last had direct or gossiped proof of life; null if never. */
+  readonly lastSeenMsAgo: number | null;
+  /** Round trip and clock offset as measured from here (positive: the peer's clock is ahead). */
+  readonly rttMs: number | null;
+  readonly clockOffsetMs: number | null;
+}
+
+/** Liveness of all members and the facts they publish. It elects nobody. */
+export interface Membership {
+  view(peer: MemberId): HostView;
+  /** Publishes this host's own facts to all agents. */
+  publish(report: HostReport): void;
+  onChange(listener: (peer: MemberId) => void): Disposable;
+}

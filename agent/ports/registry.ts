@@ -1,0 +1,64 @@
+import type { VoterConfig } from "#shared/consensus/messages.ts";
+import type { Role } from "#shared/consensus/ready.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+import type { Command } from "#shared/registry/command.ts";
+import type { Change, CommandResult, RegistryState } from "#shared/registry/state.ts";
+
+export interface RegistryStatus {
+  readonly role: Role | "learner";
+  readonly term: number;
+  readonly leader: MemberId | null;
+  readonly applied: number;
+  readonly commit: number;
+  readonly config: VoterConfig;
+  /**
+   * Age of what is served here: monotonic milliseconds since this agent last knew that it had everything the leader had
+   * committed. 0 on a leader with a live quorum; null when it never knew.
+   */
+  readonly ageMs: number | null;
+  /** Whether writes can succeed now, as far as this agent knows; else which voters are missing. */
+  readonly quorum: boolean;
+  readonly missing: readonly MemberId[];
+  /** Set when apply has stopped for good: what happened and what to do. Stale reads go on. */
+  readonly halted: string | null;
+}
+
+export interface Submitted {
+  /** Index of the entry that took effect (the first one, for a repeated idempotency key). */
+  readonly index: number;
+  readonly result: CommandResult;
+}
+
+/** The replicated registry as the rest of the agent sees it. */
+export interface Registry {
+  /** Live, read-only. Valid between two awaits; records in it may be kept. */
+  readonly state: Readonly<RegistryState>;
+  status(): RegistryStatus;
+  /**
+   * Proposes a command (on the leader, wherever it is) and answers once it is applied HERE. Rejects with AppError:
+   * quorum_lost (certainly not in the log), outcome_unknown (may be), overloaded, not_in_cluster, idempotency_key_reused.
+   * A reducer's refusal is a result, not a rejection.
+   */
+  submit(
+    command: Command,
+    options: {
+      readonly by: string;
+      readonly key?: string;
+      readonly timeoutMs?: number;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<Submitted>;
+  /** Waits until everything committed anywhere before the call is applied here (ReadIndex). Rejects with quorum_lost. */
+  readBarrier(options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<number>;
+  /** Waits until this index is applied here. Rejects with index_not_reached, or overloaded beyond INDEX_WAITERS_MAX. */
+  waitForIndex(
+    index: number,
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<number>;
+  /** Called synchronously after each applied entry that changed something; the changes are those of one index. */
+  onChange(listener: (changes: readonly Change[]) => void): Disposable;
+  /** Called when the whole state was replaced by a snapshot: incremental followers must start anew. */
+  onReset(listener: (index: number) => void): Disposable;
+  /** Leader only: hands leadership over before this agent stops. Resolves when done, impossible, or after timeoutMs. */
+  handOver(timeoutMs: number): Promise<void>;
+}

@@ -1,0 +1,80 @@
+import type { BootstrapState } from "#shared/bootstrap/machine.ts";
+import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
+import type { HardState } from "#shared/consensus/ready.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+
+/**
+ * The log and the state that elections depend on. A promise that resolves means: on disk (fsync), or the call said `sync: false`.
+ * A failed write rejects and must stop consensus on this agent: what reached the disk is then unknown.
+ */
+export interface LogStore {
+  /** All that is retained. Rejects with StoreDamaged when a record in the middle is damaged; a torn tail is cut and told in `cut`. */
+  load(): Promise<{
+    readonly hardState: HardState;
+    readonly entries: readonly Entry[];
+    readonly cut: number;
+  }>;
+  /** One atomic batch. `truncateFrom` removes that index and all after it, before `entries` are added. */
+  append(batch: {
+    readonly truncateFrom: number | null;
+    readonly entries: readonly Entry[];
+    readonly hardState: HardState | null;
+    readonly sync: boolean;
+  }): Promise<void>;
+  /** Forgets entries up to and including this index. Need not be synced: repeating it is harmless. */
+  compact(upTo: number): Promise<void>;
+  /** Replaces the whole log by nothing, in one synced batch with the hard state: what installing a snapshot does. */
+  reset(hardState: HardState): Promise<void>;
+}
+
+/** Snapshots of the registry. A snapshot is visible whole or not at all, whatever crashes in between. */
+export interface SnapshotStore {
+  /** The newest whole one, its body verified against its hash; null when there is none. */
+  load(): Promise<{ readonly meta: SnapshotMeta; readonly body: Uint8Array } | null>;
+  /** Durable when it resolves; then older ones but the last are removed. */
+  save(meta: SnapshotMeta, body: Uint8Array): Promise<void>;
+}
+
+/** Which cluster this agent is a member of; written once the membership is certain. */
+export interface ClusterIdentity {
+  readonly clusterId: string;
+  /** Grows with each recovery; messages of another incarnation are refused. Starts at 1. */
+  readonly incarnation: number;
+  /** This host's small number in the cluster. */
+  readonly uid: number;
+  /** Members known when this was written, so that the mesh can be dialled before the registry is loaded. */
+  readonly contacts: readonly { readonly peer: MemberId; readonly meshAddrs: readonly string[] }[];
+}
+
+export interface IdentityStore {
+  /** This host's own uuid (made on first start) and how many times the agent has started, this time included. */
+  host(): Promise<{ readonly uuid: string; readonly starts: number }>;
+  cluster(): Promise<ClusterIdentity | null>;
+  saveCluster(identity: ClusterIdentity): Promise<void>;
+}
+
+export interface BootstrapStore {
+  load(): Promise<BootstrapState>;
+  /** Durable when it resolves. */
+  save(state: BootstrapState): Promise<void>;
+}
+
+export interface Stores {
+  readonly log: LogStore;
+  readonly snapshots: SnapshotStore;
+  readonly identity: IdentityStore;
+  readonly bootstrap: BootstrapStore;
+  /** Removes log, snapshots and cluster identity in one synced batch; the host's own uuid and bootstrap state stay. */
+  forgetCluster(): Promise<void>;
+}
+
+/** The disk holds something that cannot be what was written. `advice` says what an operator should do. */
+export class StoreDamaged extends Error {
+  override readonly name = "StoreDamaged";
+  readonly advice: string;
+
+  constructor(what: string, advice: string) {
+    super(`${what}; ${advice}`);
+    this.advice = advice;
+  }
+}

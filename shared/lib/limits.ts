@@ -1,0 +1,62 @@
+// Every cap of the product in one place: queues, frames, bodies, lists, retries. Units are in the names.
+
+/** Largest frame on a mesh stream, its header included. A larger one ends the stream. */
+export const MESH_FRAME_BYTES_MAX = 4 * 1024 * 1024;
+/** Bytes that may wait in one stream's send buffer before further messages to that peer are dropped. */
+export const MESH_SEND_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+/** Requests to one peer that may wait for an answer at once. */
+export const MESH_REQUESTS_MAX = 4096;
+/** Longest a stranger may take for the whole join conversation. */
+export const JOIN_CONVERSATION_MS_MAX = 30_000;
+/** Strangers that may talk to the join protocol at once; further ones are refused. */
+export const JOIN_STRANGERS_MAX = 128;
+/** Largest frame a stranger may send. */
+export const JOIN_FRAME_BYTES_MAX = 64 * 1024;
+
+/** Largest body of a REST request. */
+export const HTTP_BODY_BYTES_MAX = 1024 * 1024;
+/** Longest URL (path and query) of a REST request. */
+export const HTTP_URL_BYTES_MAX = 8 * 1024;
+/** All request headers together. */
+export const HTTP_HEADER_BYTES_MAX = 16 * 1024;
+/** Event-stream readers one agent serves at once. */
+export const EVENT_STREAMS_MAX = 256;
+/** Changes kept for a slow event-stream reader before it is told to start anew. */
+export const EVENT_QUEUE_MAX = 4096;
+/** Readers that may wait for an index (`min_index`, blocking reads) at once. */
+export const INDEX_WAITERS_MAX = 5000;
+
+/** Largest command in the log, encoded. */
+export const COMMAND_BYTES_MAX = 512 * 1024;
+/** Commands of one agent that may be under way at once; further ones are refused as overloaded. */
+export const PENDING_COMMANDS_MAX = 4096;
+/** Bytes of uncommitted entries a leader accepts before it refuses further proposals (etcd: MaxUncommittedEntriesSize). */
+export const UNCOMMITTED_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes of entries in one append message. */
+export const APPEND_BYTES_MAX = 1024 * 1024;
+/** Append messages a leader keeps under way to one follower. */
+export const APPENDS_IN_FLIGHT_MAX = 64;
+/** A snapshot is taken when the log has grown by this many entries since the last one … */
+export const SNAPSHOT_ENTRIES = 4096;
+/** … or by this many bytes. */
+export const SNAPSHOT_LOG_BYTES = 4 * 1024 * 1024;
+/** Entries kept in the log behind a snapshot, so that a peer which is a little behind needs no snapshot. */
+export const LOG_TAIL_ENTRIES = 4096;
+/** Idempotency keys of callers that are remembered; the oldest is forgotten first. */
+export const IDEMPOTENCY_KEYS_MAX = 8192;
+/** How long (by the log's own time) an idempotency key of a caller is remembered at most. */
+export const IDEMPOTENCY_KEY_AGE_MS_MAX = 3_600_000;
+
+export const MEMBERS_MAX = 1024;
+export const ZONES_MAX = 4096;
+export const ZONE_NAME_CHARS_MAX = 128;
+export const NODES_MAX = 20_000;
+/** The free-form `cfg` of one registered node, encoded. */
+export const NODE_CFG_BYTES_MAX = 64 * 1024;
+export const USERS_MAX = 1024;
+export const USER_NAME_CHARS_MAX = 256;
+export const PASSWORD_CHARS_MAX = 1024;
+/** Addresses one host may announce. */
+export const HOST_ADDRESSES_MAX = 256;
+/** Bytes of one host's facts, encoded. */
+export const HOST_FACTS_BYTES_MAX = 256 * 1024;

@@ -1,0 +1,104 @@
+import type { Refusal } from "#shared/errors/kinds.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+import type { EpochMs } from "#shared/lib/time.ts";
+import type { NewMember, PasswordVerifier } from "#shared/registry/command.ts";
+
+/** `joining`: known, not yet holding the registry. `active`: takes part. Liveness is no part of this: see membership. */
+export interface Member extends Readonly<NewMember> {
+  /** Small integer, unique in the cluster, never reused. */
+  readonly uid: number;
+  readonly status: "joining" | "active";
+  readonly addedAt: EpochMs;
+}
+
+export interface Zone {
+  /** Dense from 1 in creation order; never reused. */
+  readonly id: number;
+  readonly name: string;
+}
+
+/** A registered engine instance (seed 000). `hostname` and `name` come from its detection. */
+export interface RegisteredNode {
+  readonly uuid: string;
+  readonly zoneId: number;
+  readonly uri: string;
+  readonly user?: string;
+  readonly replUser?: string;
+  readonly cfg: Readonly<Record<string, unknown>>;
+  readonly hostname: string;
+  readonly name: string;
+}
+
+export interface User {
+  readonly uid: number;
+  readonly name: string;
+  readonly role: "admin" | "viewer";
+  readonly verifier: PasswordVerifier;
+  readonly createdAt: EpochMs;
+}
+
+/** A typed answer of a reducer, the same on every agent. `value` is what the caller is told. */
+export type CommandResult =
+  | { readonly ok: true; readonly value: { readonly [key: string]: number | string } }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+/** One agent's commands, for at-most-once: dissertation §6.3. */
+export interface Session {
+  readonly session: number;
+  readonly ack: number;
+  /** Answers of commands at or above `ack`. */
+  readonly results: Map<number, CommandResult>;
+}
+
+/** A caller's Idempotency-Key: what it asked (hash of the command) and what it was told. */
+export interface KeyRecord {
+  readonly digest: string;
+  readonly index: number;
+  readonly at: EpochMs;
+  readonly result: CommandResult;
+}
+
+export interface ClusterInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly rackAware: boolean;
+  readonly createdAt: EpochMs;
+}
+
+/**
+ * All cluster-owned facts, as of one index of the log. Only `apply` in reduce.ts changes it, in place and without
+ * yielding, so that readers between two entries always see one index. Records are replaced, never mutated: a reader may keep them.
+ */
+export interface RegistryState {
+  /** Index of the last applied entry, its term, and the log's own time there. */
+  index: number;
+  term: number;
+  at: EpochMs;
+  cluster: ClusterInfo | null;
+  readonly members: Map<MemberId, Member>;
+  /** Peer ids removed for good, with the index of their removal. */
+  readonly tombstones: Map<MemberId, number>;
+  nextUid: number;
+  readonly zones: Map<number, Zone>;
+  nextZoneId: number;
+  weights: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly nodes: Map<string, RegisteredNode>;
+  readonly users: Map<string, User>;
+  nextUserUid: number;
+  readonly sessions: Map<MemberId, Session>;
+  /** In order of arrival, oldest first. */
+  readonly keys: Map<string, KeyRecord>;
+}
+
+/** The topics a command may touch; watchers choose by these. */
+export type Topic = "cluster" | "members" | "zones" | "weights" | "nodes" | "users";
+
+/** One change, for watchers and event streams: which record of which topic, as of which index. */
+export interface Change {
+  readonly index: number;
+  readonly at: EpochMs;
+  readonly topic: Topic;
+  readonly op: "set" | "delete";
+  /** Peer id, zone id, node uuid, user name; empty for `cluster` and `weights`. */
+  readonly id: string;
+}
