@@ -1,3 +1,4 @@
+import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { VoterConfig } from "#shared/consensus/messages.ts";
 import type { Role } from "#shared/consensus/ready.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
@@ -61,4 +62,15 @@ export interface Registry {
   onReset(listener: (index: number) => void): Disposable;
   /** Leader only: hands leadership over before this agent stops. Resolves when done, impossible, or after timeoutMs. */
   handOver(timeoutMs: number): Promise<void>;
+}
+
+/** How this agent enters, follows and leaves a cluster; for bootstrap. Implemented by the composition root. */
+export interface ClusterRuntime {
+  readonly registry: Registry;
+  /** Starts a new cluster with this agent as its only voter; the registry is empty and writable when it resolves. Durable. */
+  found(cluster: ClusterIdentity): Promise<void>;
+  /** Becomes a member that pulls the registry from the contacts. Durable; resolves once started, not once caught up. */
+  follow(cluster: ClusterIdentity): Promise<void>;
+  /** Undoes found or follow: stops, and removes log, snapshots and cluster identity from the disk. */
+  forget(): Promise<void>;
 }
