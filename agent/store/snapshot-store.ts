@@ -1,0 +1,154 @@
+import { createHash } from "node:crypto";
+import { promisify } from "node:util";
+import { zstdCompress, zstdDecompress } from "node:zlib";
+
+import { Compile } from "typebox/compile";
+import { Type, type Static } from "typebox";
+
+import { KEYS, numberIn, numbered, under } from "./keys.ts";
+import { REJOIN_ADVICE, openJson, sealRecord } from "./record.ts";
+import type { Database, Step } from "./database.ts";
+import type { Log } from "#agent/ports/log.ts";
+import { StoreDamaged, type SnapshotStore } from "#agent/ports/store.ts";
+import { SnapshotMeta } from "#shared/consensus/messages.ts";
+
+/** Bytes of the compressed body in one record. */
+const PART_BYTES = 1024 * 1024;
+/** Snapshots kept: the newest, and the one before it in case the disk damages the newest. */
+const KEPT = 2;
+
+const Head = Type.Object({
+  meta: SnapshotMeta,
+  /** Size and SHA-256 (hex) of the body before compression. */
+  bytes: Type.Integer({ minimum: 0 }),
+  sha256: Type.String({ minLength: 64, maxLength: 64 }),
+  parts: Type.Integer({ minimum: 1 }),
+});
+type Head = Static<typeof Head>;
+const HeadRecord = Compile(Head);
+
+// Off the main thread: a state of many megabytes takes long enough to delay a heartbeat. One job at a time, so that
+// three of the pool's four threads stay free for the log.
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+
+/** Snapshots in Level: parts first, and last the head that makes them a snapshot. Generations number the saves. */
+export class LevelSnapshotStore implements SnapshotStore {
+  readonly #db: Database;
+  readonly #log: Log;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(deps: { readonly db: Database; readonly log: Log }) {
+    this.#db = deps.db;
+    this.#log = deps.log;
+  }
+
+  load(): Promise<{ meta: SnapshotMeta; body: Uint8Array } | null> {
+    return this.#inTurn(() => this.#load());
+  }
+
+  save(meta: SnapshotMeta, body: Uint8Array): Promise<void> {
+    return this.#inTurn(() => this.#save(meta, body));
+  }
+
+  /** Runs when the work before it has ended: a sweep must never meet a save that is still under way. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #load(): Promise<{ meta: SnapshotMeta; body: Uint8Array } | null> {
+    const generations = await this.#generations();
+    await this.#sweep(new Set(generations));
+    if (generations.length === 0) return null;
+    let damage: unknown;
+    for (const generation of generations.toReversed()) {
+      try {
+        return await this.#read(generation);
+      } catch (error) {
+        if (!(error instanceof StoreDamaged)) throw error;
+        this.#log.error({ generation, err: error }, "a snapshot is damaged; trying the one before it");
+        damage = error;
+      }
+    }
+    throw damage;
+  }
+
+  async #save(meta: SnapshotMeta, body: Uint8Array): Promise<void> {
+    const generations = await this.#generations();
+    const generation = (generations.at(-1) ?? 0) + 1;
+    await this.#sweep(new Set(generations)); // Parts of a save that failed would carry the same number.
+    const packed = await compress(body);
+    const parts = Math.max(1, Math.ceil(packed.length / PART_BYTES));
+    for (let part = 0; part < parts; part += 1) {
+      const piece = packed.subarray(part * PART_BYTES, (part + 1) * PART_BYTES);
+      // Each one synced: LevelDB may change to a new log file in between, and the last sync would not cover the old one.
+      await this.#db.put(partKey(generation, part), piece, { sync: true });
+    }
+    const head: Head = { meta, bytes: body.length, sha256: sha256(body), parts };
+    const steps: Step[] = [
+      { type: "put", key: numbered(KEYS.snapshotHead, generation), value: sealRecord(JSON.stringify(head)) },
+    ];
+    for (const old of generations.slice(0, Math.max(0, generations.length - KEPT + 1))) {
+      steps.push({ type: "del", key: numbered(KEYS.snapshotHead, old) });
+      const keys = await this.#db.keys(under(`${numbered(KEYS.snapshotPart, old)}/`)).all();
+      for (const key of keys) steps.push({ type: "del", key });
+    }
+    await this.#db.batch(steps, { sync: true });
+  }
+
+  /** Numbers of the whole snapshots, oldest first. */
+  async #generations(): Promise<number[]> {
+    const keys = await this.#db.keys(under(KEYS.snapshotHead)).all();
+    return keys.map((key) => numberIn(KEYS.snapshotHead, key)).filter((number) => number !== null);
+  }
+
+  /** Removes parts that no head speaks of: a crash came before their snapshot was whole. */
+  async #sweep(whole: ReadonlySet<number>): Promise<void> {
+    const keys = await this.#db.keys(under(KEYS.snapshotPart)).all();
+    const steps: Step[] = [];
+    for (const key of keys) {
+      const generation = numberIn(KEYS.snapshotPart, key);
+      if (generation === null || !whole.has(generation)) steps.push({ type: "del", key });
+    }
+    if (steps.length === 0) return;
+    this.#log.info({ parts: steps.length }, "swept a snapshot that was never finished");
+    await this.#db.batch(steps);
+  }
+
+  async #read(generation: number): Promise<{ meta: SnapshotMeta; body: Uint8Array }> {
+    const what = `snapshot ${generation}`;
+    const record = await this.#db.get(numbered(KEYS.snapshotHead, generation));
+    if (record === undefined) throw new StoreDamaged(`${what} has vanished`, REJOIN_ADVICE);
+    const head = openJson(record, HeadRecord, what);
+    const pieces: Uint8Array[] = [];
+    for (let part = 0; part < head.parts; part += 1) {
+      const piece = await this.#db.get(partKey(generation, part));
+      if (piece === undefined) throw new StoreDamaged(`${what} lacks its part ${part}`, REJOIN_ADVICE);
+      pieces.push(piece);
+    }
+    const body = await unpack(Buffer.concat(pieces), head.bytes);
+    if (body === null || sha256(body) !== head.sha256) {
+      throw new StoreDamaged(`the body of ${what} does not match its hash`, REJOIN_ADVICE);
+    }
+    return { meta: head.meta, body };
+  }
+}
+
+/** Null when it cannot be the packed form of that many bytes. */
+async function unpack(packed: Buffer, bytes: number): Promise<Buffer | null> {
+  try {
+    return await decompress(packed, { maxOutputLength: Math.max(1, bytes) });
+  } catch {
+    return null;
+  }
+}
+
+function partKey(generation: number, part: number): string {
+  return numbered(`${numbered(KEYS.snapshotPart, generation)}/`, part);
+}
+
+function sha256(body: Uint8Array): string {
+  return createHash("sha256").update(body).digest("hex");
+}

@@ -1,0 +1,237 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import type { ClusterIdentity, Stores } from "#agent/ports/store.ts";
+import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
+import { epochMs } from "#shared/lib/time.ts";
+
+/** One disk; each `open` is a new life of an agent on it, the one before having been closed. */
+export interface StoreHarness {
+  open(): Promise<Stores & AsyncDisposable>;
+  remove(): Promise<void>;
+}
+
+export const entry = (index: number, term = 1, data = `{"n":${index}}`): Entry => ({
+  index,
+  term,
+  kind: "command",
+  data,
+});
+
+export const entries = (from: number, to: number, term = 1): Entry[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => entry(from + i, term));
+
+const meta = (index: number): SnapshotMeta => ({
+  index,
+  term: 2,
+  config: { voters: ["a"], outgoing: [], learners: ["b"] },
+});
+
+const IDENTITY: ClusterIdentity = {
+  clusterId: "c",
+  incarnation: 1,
+  uid: 7,
+  contacts: [{ peer: "a", meshAddrs: ["/ip4/10.0.0.1/tcp/9444"] }],
+};
+
+/** What every implementation of agent/ports/store.ts must do. */
+export function storeSuite(name: string, make: () => Promise<StoreHarness>): void {
+  describe(name, () => {
+    let harness: StoreHarness;
+    let stores: Stores & AsyncDisposable;
+
+    beforeEach(async () => {
+      harness = await make();
+      stores = await harness.open();
+    });
+
+    afterEach(async () => {
+      await stores[Symbol.asyncDispose]();
+      await harness.remove();
+    });
+
+    const reopen = async (): Promise<void> => {
+      await stores[Symbol.asyncDispose]();
+      stores = await harness.open();
+    };
+
+    const append = (list: readonly Entry[], more: { truncateFrom?: number; term?: number } = {}) =>
+      stores.log.append({
+        truncateFrom: more.truncateFrom ?? null,
+        entries: list,
+        hardState: more.term === undefined ? null : { term: more.term, vote: "a", commit: 0 },
+        sync: true,
+      });
+
+    describe("log", () => {
+      test("a fresh one is empty", async () => {
+        expect(await stores.log.load()).toEqual({
+          hardState: { term: 0, vote: null, commit: 0 },
+          entries: [],
+          cut: 0,
+        });
+      });
+
+      test("gives back entries and hard state, of every kind and any text, after reopening", async () => {
+        const all: Entry[] = [
+          { index: 1, term: 1, kind: "noop", data: "" },
+          { index: 2, term: 1, kind: "config", data: '{"voters":["ä","\u{1F600}"]}' },
+          { index: 3, term: 2, kind: "command", data: 'line\nline  two  "quoted" \u0000' },
+        ];
+        await append(all, { term: 2 });
+        await reopen();
+        const loaded = await stores.log.load();
+        expect(loaded.entries).toEqual(all);
+        expect(loaded.hardState).toEqual({ term: 2, vote: "a", commit: 0 });
+      });
+
+      test("keeps order beyond ten, a hundred and a thousand entries", async () => {
+        await append(entries(1, 1500), { term: 1 });
+        await reopen();
+        const { entries: loaded } = await stores.log.load();
+        expect(loaded.map(({ index }) => index)).toEqual(entries(1, 1500).map(({ index }) => index));
+      });
+
+      test("truncates and appends in one step", async () => {
+        await append(entries(1, 10), { term: 1 });
+        await append(entries(6, 7, 2), { truncateFrom: 6, term: 2 });
+        await append(entries(8, 8, 2));
+        await reopen();
+        const { entries: loaded } = await stores.log.load();
+        expect(loaded).toEqual([...entries(1, 5), ...entries(6, 8, 2)]);
+      });
+
+      test("truncates right after reopening, before anything was loaded", async () => {
+        await append(entries(1, 5), { term: 1 });
+        await reopen();
+        await append([entry(3, 2)], { truncateFrom: 3 });
+        expect((await stores.log.load()).entries).toEqual([...entries(1, 2), entry(3, 2)]);
+      });
+
+      test("truncates everything", async () => {
+        await append(entries(4, 6), { term: 1 });
+        await append([entry(2, 3)], { truncateFrom: 1 });
+        expect((await stores.log.load()).entries).toEqual([entry(2, 3)]);
+      });
+
+      test("refuses a gap", async () => {
+        await append(entries(1, 2), { term: 1 });
+        await expect(append([entry(4)])).rejects.toThrow();
+      });
+
+      test("forgets the beginning, and goes on at the end", async () => {
+        await append(entries(1, 10), { term: 1 });
+        await stores.log.compact(6);
+        await stores.log.compact(6);
+        await append([entry(11)]);
+        await reopen();
+        expect((await stores.log.load()).entries).toEqual(entries(7, 11));
+        await stores.log.compact(20);
+        expect((await stores.log.load()).entries).toEqual([]);
+        await append([entry(30)]);
+        expect((await stores.log.load()).entries).toEqual([entry(30)]);
+      });
+
+      test("appends while it forgets", async () => {
+        await append(entries(1, 100), { term: 1 });
+        await Promise.all([stores.log.compact(90), append(entries(101, 105))]);
+        await append([entry(103, 2)], { truncateFrom: 103 });
+        await reopen();
+        expect((await stores.log.load()).entries).toEqual([...entries(91, 102), entry(103, 2)]);
+      });
+
+      test("a reset leaves nothing but the hard state; the log may go on anywhere", async () => {
+        await append(entries(1, 10), { term: 1 });
+        await stores.log.reset({ term: 4, vote: null, commit: 50 });
+        await reopen();
+        expect(await stores.log.load()).toEqual({
+          hardState: { term: 4, vote: null, commit: 50 },
+          entries: [],
+          cut: 0,
+        });
+        await append([entry(51, 4)]);
+        expect((await stores.log.load()).entries).toEqual([entry(51, 4)]);
+      });
+    });
+
+    describe("snapshots", () => {
+      test("there is none at first", async () => {
+        expect(await stores.snapshots.load()).toBeNull();
+      });
+
+      test.each([0, 1, 3_000_000])("gives back a body of %d bytes", async (size) => {
+        const body = new Uint8Array(size);
+        for (let i = 0; i < size; i += 1) body[i] = (i * 7919) ^ (i >> 8);
+        await stores.snapshots.save(meta(5), body);
+        await reopen();
+        const loaded = await stores.snapshots.load();
+        expect(loaded?.meta).toEqual(meta(5));
+        expect(Buffer.compare(Buffer.from(loaded?.body ?? []), Buffer.from(body))).toBe(0);
+      });
+
+      test("the newest counts", async () => {
+        for (let i = 1; i <= 12; i += 1) await stores.snapshots.save(meta(i), Buffer.from(`state ${i}`));
+        await reopen();
+        const loaded = await stores.snapshots.load();
+        expect(loaded?.meta.index).toBe(12);
+        expect(Buffer.from(loaded?.body ?? []).toString()).toBe("state 12");
+      });
+    });
+
+    describe("identity and bootstrap", () => {
+      test("the uuid stays, the starts are counted once per life", async () => {
+        const first = await stores.identity.host();
+        expect(first.starts).toBe(1);
+        expect(await stores.identity.host()).toEqual(first);
+        await reopen();
+        expect(await stores.identity.host()).toEqual({ uuid: first.uuid, starts: 2 });
+      });
+
+      test("the cluster's identity", async () => {
+        expect(await stores.identity.cluster()).toBeNull();
+        await stores.identity.saveCluster(IDENTITY);
+        await reopen();
+        expect(await stores.identity.cluster()).toEqual(IDENTITY);
+      });
+
+      test("the bootstrap state", async () => {
+        expect(await stores.bootstrap.load()).toEqual({ name: "idle" });
+        const at = { startedAt: epochMs(1000), endedAt: epochMs(2000) };
+        for (const state of [
+          { name: "initiated", action: "join_cluster", attempt: 1, startedAt: at.startedAt },
+          { name: "running", action: "create_cluster", attempt: 2, startedAt: at.startedAt },
+          {
+            name: "error",
+            action: "join_cluster",
+            attempt: 3,
+            failure: { code: "connect_error", details: { message: "nobody there", tried: ["a"] } },
+            ...at,
+          },
+          { name: "completed", action: "join_cluster", attempt: 4, ...at },
+          { name: "idle", reason: "removed from the cluster" },
+        ] as const) {
+          await stores.bootstrap.save(state);
+          await reopen();
+          expect(await stores.bootstrap.load()).toEqual(state);
+        }
+      });
+
+      test("leaving a cluster removes what belongs to it, and nothing else", async () => {
+        const host = await stores.identity.host();
+        await stores.bootstrap.save({ name: "idle", reason: "left" });
+        await stores.identity.saveCluster(IDENTITY);
+        await append(entries(1, 3), { term: 1 });
+        await stores.snapshots.save(meta(2), Buffer.from("state"));
+        await stores.forgetCluster();
+        await append([entry(9)]); // Another cluster's log may begin anywhere.
+        await stores.forgetCluster();
+        await reopen();
+        expect((await stores.log.load()).entries).toEqual([]);
+        expect((await stores.log.load()).hardState.term).toBe(0);
+        expect(await stores.snapshots.load()).toBeNull();
+        expect(await stores.identity.cluster()).toBeNull();
+        expect((await stores.identity.host()).uuid).toBe(host.uuid);
+        expect(await stores.bootstrap.load()).toEqual({ name: "idle", reason: "left" });
+      });
+    });
+  });
+}
