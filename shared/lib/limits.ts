@@ -60,3 +60,17 @@ export const PASSWORD_CHARS_MAX = 1024;
 export const HOST_ADDRESSES_MAX = 256;
 /** Bytes of one host's facts, encoded. */
 export const HOST_FACTS_BYTES_MAX = 256 * 1024;
+/** Levels of nesting in JSON from outside. Deeper values could exhaust the stack on one machine and not on another. */
+export const JSON_DEPTH_MAX = 64;
+/** An agent's command that is this far behind its newest one is refused as expired; bounds the remembered answers. */
+export const SESSION_WINDOW_MAX = 16_384;
+/** Records that one refusal names. Refusals are kept in the registry, so they must stay small. */
+export const REFUSAL_NAMES_MAX = 32;
+/** Password hashes that may wait for their turn; further ones are refused as overloaded. */
+export const PASSWORD_HASHES_WAITING_MAX = 64;
+/** Addresses one join request may name. */
+export const JOIN_NODES_MAX = 64;
+/** Largest answer to the question who an agent is on the mesh, asked of a stranger. */
+export const CONTACT_BYTES_MAX = 64 * 1024;
+/** Farthest a joiner's clock may be off the cluster's, either way. */
+export const JOIN_CLOCK_OFFSET_MS_MAX = 5000;

@@ -1,0 +1,54 @@
+import type { RegistryState } from "#shared/registry/state.ts";
+
+/**
+ * What holds in every state that the reducers made; each breach as a sentence. Checked when a snapshot is read, so that
+ * a damaged one is refused instead of spread.
+ */
+export function breaches(state: Readonly<RegistryState>): string[] {
+  const { members, tombstones, zones, nodes, users } = state;
+  const out: string[] = [];
+  const claim = (holds: boolean, breach: string): void => {
+    if (!holds) out.push(breach);
+  };
+  const distinct = (values: readonly (string | number)[], what: string): void =>
+    claim(new Set(values).size === values.length, `two ${what} are equal`);
+
+  const everyMember = [...members.values()];
+  distinct(
+    everyMember.map(({ uid }) => uid),
+    "uids of members",
+  );
+  distinct(
+    everyMember.map(({ uuid }) => uuid),
+    "uuids of members",
+  );
+  distinct(
+    everyMember.map(({ name }) => name),
+    "names of members",
+  );
+  for (const { peer, uid } of everyMember) {
+    claim(uid < state.nextUid, `the uid ${uid} is not below the next one`);
+    claim(!tombstones.has(peer), `${peer} is a member and removed`);
+  }
+  distinct(
+    [...zones.values()].map(({ name }) => name),
+    "names of zones",
+  );
+  for (const { id } of zones.values())
+    claim(id < state.nextZoneId, `the zone ${id} is not below the next one`);
+  for (const [from, row] of Object.entries(state.weights)) {
+    for (const id of [from, ...Object.keys(row)]) {
+      claim(zones.has(Number(id)), `the weights name the missing zone ${id}`);
+    }
+  }
+  for (const { uuid, zoneId } of nodes.values()) {
+    claim(zones.has(zoneId), `the node ${uuid} is in the missing zone ${zoneId}`);
+  }
+  for (const { uid } of users.values())
+    claim(uid < state.nextUserUid, `the user ${uid} is not below the next`);
+  for (const session of state.sessions.values()) {
+    for (const seq of session.results.keys())
+      claim(seq >= session.ack, `the answer ${seq} should be forgotten`);
+  }
+  return out;
+}

@@ -1,0 +1,147 @@
+import { assert } from "#shared/lib/assert.ts";
+import { epochMs } from "#shared/lib/time.ts";
+import type { Command, CommandType, Envelope } from "#shared/registry/command.ts";
+import { decodeCommand } from "#shared/registry/decode.ts";
+import { digest } from "#shared/registry/digest.ts";
+import { recallKey, rememberKey, scopedKey } from "#shared/registry/keys.ts";
+import { createCluster } from "#shared/registry/reducers/cluster.ts";
+import { activateMember, addMember, removeMember, updateMember } from "#shared/registry/reducers/member.ts";
+import { registerNode, unregisterNode, updateNode } from "#shared/registry/reducers/node.ts";
+import type { Outcome, Reducer } from "#shared/registry/reducers/outcome.ts";
+import { createZone, deleteZone, renameZone, setWeights } from "#shared/registry/reducers/zone.ts";
+import { takeTurn } from "#shared/registry/sessions.ts";
+import type { Change, CommandResult, RegistryState } from "#shared/registry/state.ts";
+
+/** An entry of the replicated log, as the domain sees it (consensus has the same shape). */
+export interface LogEntry {
+  readonly index: number;
+  readonly term: number;
+  readonly kind: "noop" | "command" | "config";
+  /** An Envelope in JSON, for a `command`. */
+  readonly data: string;
+}
+
+/** What one entry did. */
+export interface Applied {
+  /** Null for entries without a command, and for one whose envelope cannot be read. */
+  readonly envelope: Envelope | null;
+  readonly result: CommandResult | null;
+  readonly changes: readonly Change[];
+  /** The result was given before, for the same command or idempotency key; nothing changed now. */
+  readonly repeated: boolean;
+  /** Index of the entry that took effect: an earlier one when an idempotency key is repeated, else this entry's own. */
+  readonly effectIndex: number;
+  /** Set when this version cannot apply the entry: what happened and what to do. The state has not moved. */
+  readonly halted: string | null;
+}
+
+/** The state before the first entry. */
+export function emptyState(): RegistryState {
+  return {
+    index: 0,
+    term: 0,
+    at: epochMs(0),
+    cluster: null,
+    members: new Map(),
+    tombstones: new Map(),
+    nextUid: 1,
+    zones: new Map(),
+    nextZoneId: 1,
+    weights: {},
+    nodes: new Map(),
+    users: new Map(),
+    nextUserUid: 1,
+    sessions: new Map(),
+    keys: new Map(),
+  };
+}
+
+const REDUCERS: { readonly [T in CommandType]: Reducer<T> } = {
+  "cluster.create": createCluster,
+  "member.add": addMember,
+  "member.activate": activateMember,
+  "member.update": updateMember,
+  "member.remove": removeMember,
+  "zone.create": createZone,
+  "zone.rename": renameZone,
+  "zone.delete": deleteZone,
+  "zones.set_weights": setWeights,
+  "node.register": registerNode,
+  "node.update": updateNode,
+  "node.unregister": unregisterNode,
+};
+
+/**
+ * Applies the next committed entry, in place. Deterministic: agents that applied the same entries hold equal states and gave
+ * equal answers. Throws only when entries are skipped, which is a defect of the caller.
+ */
+export function applyEntry(state: RegistryState, entry: LogEntry): Applied {
+  assert(entry.index === state.index + 1, "entries are applied one by one, in order");
+  if (entry.kind !== "command") {
+    advance(state, entry);
+    return { ...NOTHING, effectIndex: entry.index };
+  }
+  const decoded = decodeCommand(entry.data);
+  if (decoded.kind === "unknown") {
+    const halted = `entry ${entry.index} is ${decoded.name}, which this version does not know; upgrade this agent`;
+    return { ...NOTHING, envelope: decoded.envelope, effectIndex: state.index, halted };
+  }
+  advance(state, entry);
+  if (decoded.kind === "bad_envelope") {
+    const result: CommandResult = { ok: false, refusal: { kind: "bad_request", facts: decoded.bad } };
+    return { ...NOTHING, result, effectIndex: entry.index };
+  }
+  const { envelope } = decoded;
+  state.at = epochMs(Math.max(state.at, envelope.at));
+  const answered = { ...NOTHING, envelope, effectIndex: entry.index };
+
+  const turn = takeTurn(state, envelope);
+  if (turn.kind === "expired") {
+    return { ...answered, result: { ok: false, refusal: { kind: "request_expired", facts: {} } } };
+  }
+  if (turn.kind === "repeated") return { ...answered, result: turn.result, repeated: true };
+
+  const effect: Effect =
+    decoded.kind === "bad_command"
+      ? { result: { ok: false, refusal: { kind: "bad_request", facts: decoded.bad } } }
+      : once(state, envelope, decoded.command);
+  turn.session.results.set(envelope.seq, effect.result);
+  return { ...answered, ...effect };
+}
+
+type Effect = { readonly result: CommandResult } & Partial<
+  Pick<Applied, "changes" | "repeated" | "effectIndex">
+>;
+
+const NOTHING = { envelope: null, result: null, changes: [], repeated: false, halted: null } as const;
+
+function advance(state: RegistryState, entry: LogEntry): void {
+  state.index = entry.index;
+  state.term = entry.term;
+}
+
+/** Runs the command, unless its idempotency key was answered before. */
+function once(state: RegistryState, envelope: Envelope, command: Command): Effect {
+  if (envelope.key === undefined) return run(state, command);
+  const scoped = scopedKey(envelope.by, envelope.key);
+  const asked = digest(command);
+  const known = recallKey(state, scoped);
+  if (known?.digest === asked) return { result: known.result, repeated: true, effectIndex: known.index };
+  if (known !== undefined) {
+    const facts = { key: envelope.key };
+    return { result: { ok: false, refusal: { kind: "idempotency_key_reused", facts } } };
+  }
+  const effect = run(state, command);
+  rememberKey(state, scoped, { digest: asked, index: state.index, at: state.at, result: effect.result });
+  return effect;
+}
+
+function run(state: RegistryState, command: Command): Effect {
+  const { index, at } = state;
+  // The table's type pairs each command with its reducer; TypeScript cannot follow that through one variable.
+  const reducer = REDUCERS[command.type] as (...args: Parameters<Reducer<never>>) => Outcome;
+  const outcome = reducer(state, command as never, { index, at });
+  if (!outcome.ok) return { result: outcome };
+  const changes = outcome.touched.map((touched): Change => ({ index, at, ...touched }));
+  return { result: { ok: true, value: outcome.value }, changes };
+}

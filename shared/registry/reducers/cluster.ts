@@ -1,0 +1,33 @@
+import { done, refuse, type Reducer } from "#shared/registry/reducers/outcome.ts";
+
+/** The first command of a cluster. Its founder holds the registry already, so it is active at once. Answers `{ uid }`. */
+export const createCluster: Reducer<"cluster.create"> = (state, command, { at }) => {
+  if (state.cluster !== null) return refuse("cluster_exists", {});
+  const { member, admin } = command;
+  const uid = state.nextUid;
+  const userUid = state.nextUserUid;
+  state.cluster = {
+    id: command.cluster_id,
+    name: command.name,
+    rackAware: command.rack_aware,
+    createdAt: at,
+  };
+  state.nextUid += 1;
+  state.members.set(member.peer, { ...member, uid, status: "active", addedAt: at });
+  state.nextUserUid += 1;
+  state.users.set(admin.name, {
+    uid: userUid,
+    name: admin.name,
+    role: "admin",
+    verifier: admin.verifier,
+    createdAt: at,
+  });
+  return done(
+    [
+      { topic: "cluster", op: "set", id: "" },
+      { topic: "members", op: "set", id: member.peer },
+      { topic: "users", op: "set", id: admin.name },
+    ],
+    { uid },
+  );
+};

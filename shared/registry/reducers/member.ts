@@ -1,0 +1,74 @@
+import { MEMBERS_MAX } from "#shared/lib/limits.ts";
+import type { NewMember } from "#shared/registry/command.ts";
+import { done, refuse, type Outcome, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
+import type { Member, RegistryState } from "#shared/registry/state.ts";
+
+/** A peer that joins again (its first attempt broke off) keeps its uid and is `joining` once more. Answers `{ uid }`. */
+export const addMember: Reducer<"member.add"> = (state, { member }, { at }) => {
+  const { peer } = member;
+  if (state.tombstones.has(peer)) return refuse("member_removed", { peer });
+  const twin = twinOf(state, member);
+  if (twin !== undefined) return refuse("member_name_exists", { name: twin.name });
+  const known = state.members.get(peer);
+  if (known === undefined && state.members.size >= MEMBERS_MAX) {
+    return refuse("limit_reached", { what: "members", limit: MEMBERS_MAX });
+  }
+  const uid = known?.uid ?? state.nextUid;
+  if (known === undefined) state.nextUid += 1;
+  state.members.set(peer, { ...member, uid, status: "joining", addedAt: known?.addedAt ?? at });
+  return done([set(peer)], { uid });
+};
+
+export const activateMember: Reducer<"member.activate"> = (state, { peer }) => {
+  const known = state.members.get(peer);
+  if (known === undefined) return refuseAbsent(state, peer);
+  if (known.status === "active") return done([]);
+  state.members.set(peer, { ...known, status: "active" });
+  return done([set(peer)]);
+};
+
+export const updateMember: Reducer<"member.update"> = (state, command) => {
+  const { peer, mesh_addrs, api_urls, software_version } = command;
+  const known = state.members.get(peer);
+  if (known === undefined) return refuseAbsent(state, peer);
+  state.members.set(peer, {
+    ...known,
+    mesh_addrs: mesh_addrs ?? known.mesh_addrs,
+    api_urls: api_urls ?? known.api_urls,
+    software_version: software_version ?? known.software_version,
+  });
+  return done([set(peer)]);
+};
+
+/** Registered nodes of the host stay: what the operator configured is not lost with a host that may be replaced. */
+export const removeMember: Reducer<"member.remove"> = (state, { peer }, { index }) => {
+  if (!state.members.has(peer)) return refuseAbsent(state, peer);
+  if (state.members.size === 1) {
+    return refuse("bad_request", { field: "peer", rule: "the last member of a cluster cannot be removed" });
+  }
+  state.members.delete(peer);
+  state.tombstones.set(peer, index);
+  return done([{ topic: "members", op: "delete", id: peer }]);
+};
+
+/** Another peer with this name or uuid: a second host of the same name, or a host that runs from a copied disk. */
+function twinOf(state: RegistryState, member: NewMember): Member | undefined {
+  // The lowest uid is named, whatever the order of the Map.
+  let twin: Member | undefined;
+  for (const other of state.members.values()) {
+    if (other.peer === member.peer) continue;
+    if (other.name !== member.name && other.uuid !== member.uuid) continue;
+    if (twin === undefined || other.uid < twin.uid) twin = other;
+  }
+  return twin;
+}
+
+function refuseAbsent(state: RegistryState, peer: string): Outcome {
+  return state.tombstones.has(peer)
+    ? refuse("member_removed", { peer })
+    : refuse("member_not_found", { peer });
+}
+
+function set(peer: string): Touched {
+  return { topic: "members", op: "set", id: peer };
+}

@@ -1,0 +1,178 @@
+import { Type, type Static } from "typebox";
+import { Compile } from "typebox/compile";
+
+import { byText, canonicalJson } from "#shared/lib/order.ts";
+import { epochMs, type EpochMs } from "#shared/lib/time.ts";
+import { NewMember, PasswordVerifier } from "#shared/registry/command.ts";
+import { breaches } from "#shared/registry/invariants.ts";
+import { membersByUid } from "#shared/registry/queries/members.ts";
+import { nodesByUuid } from "#shared/registry/queries/nodes.ts";
+import { zonesById } from "#shared/registry/queries/zones.ts";
+import type { CommandResult, RegistryState } from "#shared/registry/state.ts";
+
+/** Raised with every change of the shape below; `decodeState` then reads the one before as well. */
+const FORMAT = 1;
+
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const At = Type.Unsafe<EpochMs>(Count);
+const Id = Type.String({ minLength: 1 });
+
+/** A refusal is data here: its facts are not looked into. */
+const Result = Type.Unsafe<CommandResult>(
+  Type.Union([
+    Type.Object({
+      ok: Type.Literal(true),
+      value: Type.Record(Type.String(), Type.Union([Type.Number(), Type.String()])),
+    }),
+    Type.Object({
+      ok: Type.Literal(false),
+      refusal: Type.Object({ kind: Id, facts: Type.Record(Type.String(), Type.Unknown()) }),
+    }),
+  ]),
+);
+
+const Snapshot = Type.Object({
+  format: Type.Literal(FORMAT),
+  index: Count,
+  term: Count,
+  at: At,
+  cluster: Type.Union([
+    Type.Object({ id: Id, name: Type.String(), rackAware: Type.Boolean(), createdAt: At }),
+    Type.Null(),
+  ]),
+  members: Type.Array(
+    Type.Object({
+      ...NewMember.properties,
+      uid: Count,
+      status: Type.Union([Type.Literal("joining"), Type.Literal("active")]),
+      addedAt: At,
+    }),
+  ),
+  tombstones: Type.Array(Type.Object({ peer: Id, index: Count })),
+  nextUid: Count,
+  zones: Type.Array(Type.Object({ id: Count, name: Id })),
+  nextZoneId: Count,
+  weights: Type.Record(Type.String(), Type.Record(Type.String(), Type.Number({ minimum: 0 }))),
+  nodes: Type.Array(
+    Type.Object({
+      uuid: Id,
+      zoneId: Count,
+      uri: Id,
+      user: Type.Optional(Type.String()),
+      replUser: Type.Optional(Type.String()),
+      cfg: Type.Record(Type.String(), Type.Unknown()),
+      hostname: Id,
+      name: Id,
+    }),
+  ),
+  users: Type.Array(
+    Type.Object({
+      uid: Count,
+      name: Id,
+      role: Type.Union([Type.Literal("admin"), Type.Literal("viewer")]),
+      verifier: PasswordVerifier,
+      createdAt: At,
+    }),
+  ),
+  nextUserUid: Count,
+  sessions: Type.Array(
+    Type.Object({
+      peer: Id,
+      session: Count,
+      ack: Count,
+      results: Type.Array(Type.Object({ seq: Count, result: Result })),
+    }),
+  ),
+  /** Oldest first: their order is part of the state. */
+  keys: Type.Array(Type.Object({ key: Id, digest: Type.String(), index: Count, at: At, result: Result })),
+});
+type Snapshot = Static<typeof Snapshot>;
+
+const validator = Compile(Snapshot);
+
+/** The state as versioned JSON. Equal states give equal text, however they came about. Holds password verifiers and logins. */
+export function encodeState(state: Readonly<RegistryState>): string {
+  const { index, term, at, cluster, nextUid, nextZoneId, weights, nextUserUid } = state;
+  const snapshot: Snapshot = {
+    format: FORMAT,
+    index,
+    term,
+    at,
+    cluster,
+    members: membersByUid(state),
+    tombstones: sorted(state.tombstones).map(([peer, removedAt]) => ({ peer, index: removedAt })),
+    nextUid,
+    zones: zonesById(state),
+    nextZoneId,
+    weights,
+    nodes: nodesByUuid(state).map((node) => ({ ...node, cfg: { ...node.cfg } })),
+    users: [...state.users.values()].toSorted((a, b) => a.uid - b.uid),
+    nextUserUid,
+    sessions: sorted(state.sessions).map(([peer, { session, ack, results }]) => ({
+      peer,
+      session,
+      ack,
+      results: [...results].toSorted(([a], [b]) => a - b).map(([seq, result]) => ({ seq, result })),
+    })),
+    keys: [...state.keys].map(([key, record]) => ({ key, ...record })),
+  };
+  return canonicalJson(snapshot);
+}
+
+/** Reads what encodeState wrote. Throws an Error that says why a text cannot be used: damaged, or of another version. */
+export function decodeState(text: string): RegistryState {
+  const snapshot = read(text);
+  const { index, term, at, cluster, nextUid, nextZoneId, weights, nextUserUid } = snapshot;
+  const state: RegistryState = {
+    index,
+    term,
+    at: epochMs(at),
+    cluster,
+    members: unique(snapshot.members, "members", (member) => [member.peer, member]),
+    tombstones: unique(snapshot.tombstones, "tombstones", (tombstone) => [tombstone.peer, tombstone.index]),
+    nextUid,
+    zones: unique(snapshot.zones, "zones", (zone) => [zone.id, zone]),
+    nextZoneId,
+    weights,
+    nodes: unique(snapshot.nodes, "nodes", (node) => [node.uuid, node]),
+    users: unique(snapshot.users, "users", (user) => [user.name, user]),
+    nextUserUid,
+    sessions: unique(snapshot.sessions, "sessions", ({ peer, session, ack, results }) => [
+      peer,
+      { session, ack, results: unique(results, "results", ({ seq, result }) => [seq, result]) },
+    ]),
+    keys: unique(snapshot.keys, "keys", ({ key, ...record }) => [key, record]),
+  };
+  const [breach] = breaches(state);
+  if (breach !== undefined) throw new Error(`the snapshot is damaged: ${breach}`);
+  return state;
+}
+
+function read(text: string): Snapshot {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error("the snapshot is damaged: it is no JSON");
+  }
+  const format = typeof value === "object" && value !== null && "format" in value ? value.format : undefined;
+  if (typeof format === "number" && format !== FORMAT) {
+    throw new Error(`the snapshot has format ${format}, this version reads ${FORMAT}; upgrade this agent`);
+  }
+  if (!validator.Check(value)) {
+    const error = validator.Errors(value)[0];
+    const where = error === undefined || error.instancePath === "" ? "its root" : error.instancePath;
+    throw new Error(`the snapshot is damaged: ${where} ${error?.message ?? "is not valid"}`);
+  }
+  return value;
+}
+
+function unique<I, K, V>(items: readonly I[], what: string, pair: (item: I) => [K, V]): Map<K, V> {
+  const map = new Map(items.map(pair));
+  if (map.size !== items.length) throw new Error(`the snapshot is damaged: two ${what} have the same key`);
+  return map;
+}
+
+function sorted<V>(map: ReadonlyMap<string, V>): [string, V][] {
+  return [...map].toSorted(([a], [b]) => byText(a, b));
+}
