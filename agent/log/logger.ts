@@ -1,0 +1,46 @@
+import { pino, stdSerializers, stdTimeFunctions, type DestinationStream, type Logger } from "pino";
+import pretty from "pino-pretty";
+
+import type { Log } from "#agent/ports/log.ts";
+
+import { maskSecrets } from "./mask.ts";
+
+/** The agent's log: one event per line on stdout, which systemd hands to the journal. */
+export interface RootLog extends Log {
+  /** The last words of a process that cannot go on. */
+  fatal(fields: object, text: string): void;
+}
+
+export interface LogOptions {
+  readonly level: "trace" | "debug" | "info" | "warn" | "error";
+  readonly format: "auto" | "json" | "pretty";
+  /** Name of this host, on every line. */
+  readonly host: string;
+}
+
+/**
+ * Makes the root logger; each part of the agent gets a `child({ part })`. Every line is written before the call returns,
+ * so that nothing is lost when the process ends, however it ends. Worker threads of pino are not used: they do not
+ * survive bundling, and lose the last lines of a crash.
+ */
+export function createLog(options: LogOptions, destination?: DestinationStream): RootLog {
+  const readable = options.format === "pretty" || (options.format === "auto" && process.stdout.isTTY);
+  const stream = destination ?? pino.destination({ dest: 1, sync: true });
+  const logger: Logger = pino(
+    {
+      level: options.level,
+      base: { pid: process.pid, host: options.host },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: maskSecrets,
+        bindings: maskSecrets,
+      },
+      serializers: { err: stdSerializers.err, error: stdSerializers.err },
+    },
+    readable
+      ? pretty({ sync: true, destination: stream, ignore: "pid,host", colorize: process.stdout.isTTY })
+      : stream,
+  );
+  return logger;
+}

@@ -1,0 +1,100 @@
+import "./check-node.js";
+
+import { SystemClock } from "#agent/clock/system-clock.ts";
+import { readConfig, type Config } from "#agent/config/read.ts";
+import { explainFailure } from "#agent/explain-failure.ts";
+import { createLog, type RootLog } from "#agent/log/logger.ts";
+import { Notifier, NOTIFY_VARIABLES, notifySettings } from "#agent/systemd/notify.ts";
+
+/** Longest an orderly stop may take; then the process ends as it is. */
+const STOP_MS_MAX = 5000;
+/** A terminal and npm both pass on one Ctrl-C: signals this close together count as one. */
+const SAME_KEY_MS = 500;
+
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+const outcome = readConfig(process.argv.slice(2), process.env);
+switch (outcome.type) {
+  case "print":
+    process.stdout.write(`${outcome.text}\n`);
+    break;
+  case "refused":
+    for (const problem of outcome.problems) process.stderr.write(`muster: ${problem}\n`);
+    process.exitCode = 1;
+    break;
+  case "run":
+    process.exit(await run(outcome.config));
+}
+
+/** The life of one agent. Answers with the exit code of the process. */
+async function run(config: Config): Promise<number> {
+  const log = createLog({ ...config.log, host: config.name });
+  const notify = notifySettings(process.env, process.pid);
+  for (const variable of NOTIFY_VARIABLES) delete process.env[variable];
+  dieLoudly(log);
+  const stopAsked = untilSignal(log);
+  const notifier = new Notifier({ log: log.child({ part: "systemd" }), clock: new SystemClock() }, notify);
+
+  try {
+    // Loaded only now: --help and a wrong configuration answer at once, and an old Node never sees libp2p.
+    const { startAgent } = await import("#agent/agent.ts");
+    const agent = await startAgent(config, { log });
+    log.info({ urls: agent.urls, data_dir: config.dataDir }, "agent is ready");
+    await notifier.ready(`ready at ${agent.urls.join(" ")}`, () => agent.healthy());
+    const failure = await Promise.race([stopAsked, agent.failed.catch((error: unknown) => ({ error }))]);
+    if (failure !== null) {
+      log.fatal({ err: failure.error }, explainFailure(failure.error) ?? "the agent cannot go on");
+      limitStopping(log);
+    }
+    const stopping = notifier.stopping();
+    await agent.stop();
+    await stopping;
+    log.info({}, "agent has stopped");
+    return failure === null ? 0 : 1;
+  } catch (error) {
+    const expected = explainFailure(error);
+    if (expected === null) log.fatal({ err: error }, "the agent cannot go on");
+    else process.stderr.write(`muster: ${expected}\n`);
+    return 1;
+  }
+}
+
+/** Resolves with null at the first signal to stop. From then on the clock runs, and a second signal ends the process at once. */
+function untilSignal(log: RootLog): Promise<null> {
+  return new Promise((resolve) => {
+    let first: number | null = null;
+    for (const signal of SIGNALS) {
+      process.on(signal, () => {
+        const now = performance.now();
+        if (first === null) {
+          first = now;
+          log.info({ signal }, "stopping");
+          limitStopping(log);
+          resolve(null);
+        } else if (now - first > SAME_KEY_MS) {
+          log.fatal({ signal }, "second signal, ending at once");
+          process.exit(1);
+        }
+      });
+    }
+  });
+}
+
+function limitStopping(log: RootLog): void {
+  setTimeout(() => {
+    log.fatal({ limit_ms: STOP_MS_MAX }, "could not stop in order within the limit, ending as it is");
+    process.exit(1);
+  }, STOP_MS_MAX).unref();
+}
+
+/** What nobody caught is a defect: the state is unknown, so the process ends and whoever started it starts it anew. */
+function dieLoudly(log: RootLog): void {
+  process.on("uncaughtException", (error, origin) => {
+    log.fatal({ err: error, origin }, "uncaught, the agent ends");
+    process.exit(1);
+  });
+  process.on("unhandledRejection", (reason) => {
+    log.fatal({ err: reason }, "unhandled rejection, the agent ends");
+    process.exit(1);
+  });
+}
