@@ -34,7 +34,6 @@ export function createLog(options: LogOptions, destination?: DestinationStream):
       formatters: {
         level: (label) => ({ level: label }),
         log: maskSecrets,
-        bindings: maskSecrets,
       },
       serializers: { err: stdSerializers.err, error: stdSerializers.err },
     },
@@ -42,5 +41,11 @@ export function createLog(options: LogOptions, destination?: DestinationStream):
       ? pretty({ sync: true, destination: stream, ignore: "pid,host", colorize: process.stdout.isTTY })
       : stream,
   );
+  // Pino formats the fields of a line but not those of a child; children inherit this method from their parent.
+  // oxlint-disable-next-line typescript/unbound-method -- called with the right `this` below
+  const makeChild = logger.child;
+  logger.child = function (this: Logger, fields: object, ...rest: never[]) {
+    return makeChild.call(this, maskSecrets(fields), ...rest);
+  } as typeof logger.child;
   return logger;
 }
