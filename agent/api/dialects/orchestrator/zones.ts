@@ -1,0 +1,55 @@
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+
+import type { Commands, Queries } from "#agent/api/ports.ts";
+import { writeContext } from "#agent/api/wire.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import { zonesById } from "#shared/registry/queries/zones.ts";
+
+import { READ, WRITE } from "./gates.ts";
+import { WeightsBody, ZoneBody, ZonePath } from "./schemas.ts";
+import { DONE, ok, toZoneId } from "./translate.ts";
+
+/** Zones and their weights: seed 000, "Configuring the zones" and "Configuring the zone weights". */
+export const zoneRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queries: Queries }> = async (
+  app,
+  { commands, queries },
+) => {
+  app.post("/api/v1/zone", { config: WRITE, schema: { body: ZoneBody } }, async (request) => {
+    const { name } = request.body;
+    const { result } = await commands.submit({ type: "zone.create", name }, writeContext(request));
+    return ok({ id: result.value["id"], name });
+  });
+
+  app.get("/api/v1/zone", { config: READ }, async () => ok(zonesById(queries.registry)));
+
+  // The seed has one sample answer for "the specified zone or all the zones": a list either way.
+  app.get("/api/v1/zone/:zone", { config: READ, schema: { params: ZonePath } }, async ({ params }) => {
+    const zone = queries.registry.zones.get(toZoneId(params.zone));
+    if (zone === undefined) throw new AppError("zone_not_found", { zone: params.zone });
+    return ok([zone]);
+  });
+
+  app.put(
+    "/api/v1/zone/:zone",
+    { config: WRITE, schema: { params: ZonePath, body: ZoneBody } },
+    async (request) => {
+      const id = toZoneId(request.params.zone);
+      await commands.submit({ type: "zone.rename", id, name: request.body.name }, writeContext(request));
+      return DONE;
+    },
+  );
+
+  app.delete("/api/v1/zone/:zone", { config: WRITE, schema: { params: ZonePath } }, async (request) => {
+    const id = toZoneId(request.params.zone);
+    await commands.submit({ type: "zone.delete", id }, writeContext(request));
+    return DONE;
+  });
+
+  app.post("/api/v1/zones/weights", { config: WRITE, schema: { body: WeightsBody } }, async (request) => {
+    const { weights } = request.body;
+    await commands.submit({ type: "zones.set_weights", weights }, writeContext(request));
+    return DONE;
+  });
+
+  app.get("/api/v1/zones/weights", { config: READ }, async () => ok(queries.registry.weights));
+};
