@@ -77,13 +77,11 @@ export class HostInventory implements Inventory {
   async start(): Promise<void> {
     await this.#readCheap(FIRST_FACTS_MS);
     this.#assemble();
-    void Promise.all([this.#slow.run(this.#deadlineMs), this.#time.run(this.#deadlineMs)]).then(() =>
-      this.#assemble(),
-    );
+    void this.#slow.run(this.#deadlineMs).then(() => this.#assemble());
+    void this.#time.run(this.#deadlineMs).then(() => this.#assemble());
     this.#timer = this.#clock.every(this.#livePeriodMs, () => {
-      void Promise.all([this.#readCheap(this.#deadlineMs), this.#time.run(this.#deadlineMs)]).then(() =>
-        this.#assemble(),
-      );
+      void this.#time.run(this.#deadlineMs);
+      void this.#readCheap(this.#deadlineMs).then(() => this.#assemble());
     });
   }
 
