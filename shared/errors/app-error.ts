@@ -31,6 +31,11 @@ export function isKind<K extends ErrorKind>(error: unknown, kind: K): error is A
   return error instanceof AppError && error.kind === kind;
 }
 
+/** Whether the text names a kind of the closed list: for what comes off a wire or a disk. */
+export function isErrorKind(text: string): text is ErrorKind {
+  return Object.hasOwn(SENTENCES, text);
+}
+
 type Sentences = { readonly [K in ErrorKind]: (facts: ErrorFacts[K]) => string };
 
 const SENTENCES: Sentences = {

@@ -1,0 +1,105 @@
+import type { PrivateKey } from "@libp2p/interface";
+import type { FileHandle } from "node:fs/promises";
+import type { MemberId } from "#shared/lib/ids.ts";
+import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from "@libp2p/crypto/keys";
+import { peerIdFromPrivateKey } from "@libp2p/peer-id";
+import { open, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Type } from "typebox";
+import { Value } from "typebox/value";
+import { AppError } from "#shared/errors/app-error.ts";
+
+/** Who this agent is on the mesh. The peer id is made of the public key, so it needs no authority and cannot be taken. */
+export interface MeshIdentity {
+  readonly peerId: MemberId;
+  readonly privateKey: PrivateKey;
+}
+
+const FILE = "peer-key.json";
+const MODE = 0o600;
+const OTHERS = 0o077;
+
+const KeyFile = Type.Object({
+  version: Type.Literal(1),
+  type: Type.Literal("Ed25519"),
+  /** The libp2p protobuf form of the private key, base64. */
+  private_key: Type.String({ minLength: 1, maxLength: 1024 }),
+});
+
+/**
+ * The agent's own key from that directory; made on the first start. A damaged file, or one that others may read, is
+ * refused with path_error and never replaced: a new key would be another member.
+ */
+export async function loadIdentity(dir: string): Promise<MeshIdentity> {
+  const path = join(dir, FILE);
+  const privateKey = (await readKey(path)) ?? (await makeKey(dir, path));
+  return { peerId: peerIdFromPrivateKey(privateKey).toString(), privateKey };
+}
+
+async function readKey(path: string): Promise<PrivateKey | null> {
+  let file: FileHandle;
+  try {
+    file = await open(path, "r");
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
+  }
+  try {
+    const { mode } = await file.stat();
+    if ((mode & OTHERS) !== 0) {
+      const octal = (mode & 0o777).toString(8).padStart(4, "0");
+      throw new AppError("path_error", {
+        path,
+        cause: `others may read this agent's private key (mode ${octal}); if nobody has copied it, run chmod 600 on it`,
+      });
+    }
+    return decodeKey(path, await file.readFile("utf8"));
+  } finally {
+    await file.close();
+  }
+}
+
+function decodeKey(path: string, text: string): PrivateKey {
+  try {
+    const stored = Value.Parse(KeyFile, JSON.parse(text));
+    const key = privateKeyFromProtobuf(Buffer.from(stored.private_key, "base64"));
+    if (key.type === "Ed25519") return key;
+  } catch {
+    // Told below: what the parser says would quote the key.
+  }
+  throw new AppError("path_error", {
+    path,
+    cause: "not a key file of this version; restore it from a backup, or remove it to become a new host",
+  });
+}
+
+/** Written aside, synced and renamed, so that a crash leaves a whole key or none. */
+async function makeKey(dir: string, path: string): Promise<PrivateKey> {
+  const key = await generateKeyPair("Ed25519");
+  const stored = {
+    version: 1,
+    type: "Ed25519",
+    private_key: Buffer.from(privateKeyToProtobuf(key)).toString("base64"),
+  };
+  const temporary = `${path}.new`;
+  await rm(temporary, { force: true });
+  const file = await open(temporary, "wx", MODE);
+  try {
+    await file.writeFile(`${JSON.stringify(stored)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+  const folder = await open(dir, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+  return key;
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
