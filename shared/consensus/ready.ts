@@ -124,8 +124,9 @@ export interface Consensus {
   /** Leader only: asks for a read barrier; the answer comes in `Ready.reads` under this context. False if not leader. */
   readIndex(context: string): boolean;
   /**
-   * Entries known to be committed, pulled from any member, in order, starting at or before `lastIndex + 1`. They
-   * overrule an uncommitted tail. `gap`: they start later than this log ends; pull again from `lastIndex + 1` or take a snapshot.
+   * Entries known to be committed, pulled from any member, in order, starting at or before `status().commit + 1`. They
+   * overrule an uncommitted tail. `gap`: they start later than that, so nothing proves that the logs agree before them; pull
+   * again from `commit + 1` (never from `lastIndex + 1`: what lies above `commit` here may be another history's) or take a snapshot.
    */
   feed(entries: readonly Entry[], commit: number): "taken" | "gap" | "nothing_new";
   /** A snapshot's body has been fetched and verified; it will come out of the next Ready to be installed. False: it is not newer than what is here. */
