@@ -13,3 +13,56 @@ export interface Passwords {
   /** Constant-time. `null` stands for an unknown user and takes as long. Rejects with overloaded when too many wait. */
   verify(password: string, verifier: PasswordVerifier | null): Promise<boolean>;
 }
+
+/** How the client opens: who it says it is, and its nonce (base64). */
+export interface ScramFirst {
+  readonly username: string;
+  readonly nonce: string;
+}
+
+/** What the server answers: its own nonce and how to make the key of the password. Binary values in base64. */
+export interface ScramChallenge {
+  readonly nonce: string;
+  readonly salt: string;
+  readonly n: number;
+  readonly r: number;
+  readonly p: number;
+}
+
+/**
+ * Texts that both sides know for themselves and that the proof must cover beside the exchange itself: the two proven peer
+ * ids, the cluster id, and all they have said. It takes the place of channel binding: a proof relayed to another
+ * agent, or made for another cluster, does not verify.
+ */
+export type ScramBinding = readonly string[];
+
+/** The side that knows the password. */
+export interface ScramClient {
+  readonly first: ScramFirst;
+  /** Rejects with access_denied when the challenge is too weak or too costly, with overloaded when too many hashes wait. */
+  prove(challenge: ScramChallenge, binding: ScramBinding): Promise<ScramProof>;
+}
+
+export interface ScramProof {
+  /** For the server; base64. */
+  readonly proof: string;
+  /** Whether the server proved that it knows the verifier. Nothing it says may be trusted before. */
+  readonly confirmedBy: (serverSignature: string) => boolean;
+}
+
+/** The side that knows the verifier. */
+export interface ScramServer {
+  readonly challenge: ScramChallenge;
+  /** The server's signature (base64) when the proof is right, else null. Constant-time; costs no hash. */
+  check(proof: string, binding: ScramBinding): string | null;
+}
+
+/** Mutual proof of a password without sending it: SCRAM-SHA-256 (RFC 5802, RFC 7677) with scrypt as its Hi(). */
+export interface Scram {
+  client(credentials: Credentials): ScramClient;
+  /**
+   * `user` null: nobody of that name; the conversation looks the same to the end and fails. `reference` is a real verifier, the
+   * same on all agents of a cluster: it gives an unknown user's cost parameters and the secret for a lasting salt.
+   */
+  server(first: ScramFirst, user: PasswordVerifier | null, reference: PasswordVerifier): ScramServer;
+}

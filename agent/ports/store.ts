@@ -1,3 +1,4 @@
+import type { StoragePaths } from "#agent/ports/inventory.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
 import type { HardState } from "#shared/consensus/ready.ts";
@@ -44,6 +45,8 @@ export interface ClusterIdentity {
   readonly uid: number;
   /** Members known when this was written, so that the mesh can be dialled before the registry is loaded. */
   readonly contacts: readonly { readonly peer: MemberId; readonly meshAddrs: readonly string[] }[];
+  /** Storage folders that bootstrap chose; absent: the configured ones. */
+  readonly paths?: StoragePaths;
 }
 
 export interface IdentityStore {

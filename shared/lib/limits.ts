@@ -74,3 +74,11 @@ export const JOIN_NODES_MAX = 64;
 export const CONTACT_BYTES_MAX = 64 * 1024;
 /** Farthest a joiner's clock may be off the cluster's, either way. */
 export const JOIN_CLOCK_OFFSET_MS_MAX = 5000;
+/** Source addresses, users, and pairs of them whose logins are remembered for slowing down guesses. */
+export const LOGIN_SOURCES_MAX = 4096;
+/** Credentials that are believed without a hash at once. */
+export const VERIFIED_CREDENTIALS_MAX = 1024;
+/** Connections one REST listener holds at once; further ones are closed. */
+export const HTTP_CONNECTIONS_MAX = 8192;
+/** Largest answer the command line reads from an agent. */
+export const HTTP_ANSWER_BYTES_MAX = 64 * 1024 * 1024;

@@ -1,0 +1,98 @@
+import { request } from "node:https";
+import type { IncomingMessage } from "node:http";
+
+import { Type } from "typebox";
+import { Value } from "typebox/value";
+
+import { parseNode } from "./node-address.ts";
+import type { PeerAddresses } from "#agent/ports/transport.ts";
+import { CONTACT_BYTES_MAX, HOST_ADDRESSES_MAX } from "#shared/lib/limits.ts";
+
+/** Longest an agent may take to say who it is. Milliseconds. */
+const CONTACT_MS_MAX = 5000;
+
+/** What `GET /muster/v1/mesh` answers: who the agent is on the mesh. `cluster_id` is null before it is in a cluster. */
+const MeshContact = Type.Object({
+  peer_id: Type.String({ minLength: 1, maxLength: 128 }),
+  mesh_addrs: Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: HOST_ADDRESSES_MAX }),
+  cluster_id: Type.Union([Type.String({ minLength: 1, maxLength: 128 }), Type.Null()]),
+});
+
+/** Asks one address who is there. Rejects with an Error whose message is the cause, for connect_error. */
+export type Contact = (address: string, apiPort: number, signal: AbortSignal) => Promise<PeerAddresses>;
+
+/**
+ * Asks the agent at this API address for its peer id and mesh addresses. Its certificate is its own and proves nothing; nor need
+ * it: a liar is found out when it cannot prove on the mesh that it knows the password's verifier.
+ */
+export const contact: Contact = async (address, apiPort, signal) => {
+  const { host, port } = parseNode(address, apiPort);
+  const deadline = AbortSignal.timeout(CONTACT_MS_MAX);
+  try {
+    const body = await get(host, port, AbortSignal.any([signal, deadline]));
+    const told: unknown = JSON.parse(body);
+    if (!Value.Check(MeshContact, told)) throw new Error("what answers there is no muster agent");
+    if (told.cluster_id === null) throw new Error("the agent there is not in a cluster");
+    return { peer: told.peer_id, meshAddrs: told.mesh_addrs };
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (deadline.aborted) throw new Error(`no answer within ${CONTACT_MS_MAX / 1000} s`, { cause: error });
+    throw new Error(causeOf(error), { cause: error });
+  }
+};
+
+function get(host: string, port: number, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const options = {
+      host,
+      port,
+      path: "/muster/v1/mesh",
+      headers: { accept: "application/json" },
+      rejectUnauthorized: false,
+      agent: false as const,
+      signal,
+    };
+    const asked = request(options, (response) => {
+      read(response).then(resolve, reject);
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+async function read(response: IncomingMessage): Promise<string> {
+  if (response.statusCode !== 200) {
+    response.destroy();
+    throw new Error(`what answers there is no muster agent (status ${response.statusCode})`);
+  }
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > CONTACT_BYTES_MAX)
+      throw new Error("what answers there is no muster agent (its answer has no end)");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+const CAUSES: Readonly<Record<string, string>> = {
+  ENOTFOUND: "the name cannot be resolved",
+  EAI_AGAIN: "the name cannot be resolved at the moment",
+  ECONNREFUSED: "the connection was refused",
+  ECONNRESET: "the connection was cut",
+  EHOSTUNREACH: "there is no route to it",
+  ENETUNREACH: "there is no route to it",
+  ETIMEDOUT: "the connection timed out",
+  EPROTO: "what answers there does not speak TLS",
+};
+
+function causeOf(error: unknown): string {
+  // Several addresses of one name, all tried: the first failure stands for all.
+  const one: unknown = error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+  if (one instanceof SyntaxError) return "what answers there is no muster agent (its answer is no JSON)";
+  if (!(one instanceof Error)) return String(one);
+  const code = "code" in one && typeof one.code === "string" ? one.code : "";
+  if (code.startsWith("ERR_SSL")) return "what answers there does not speak TLS";
+  return CAUSES[code] ?? one.message;
+}

@@ -1,0 +1,32 @@
+import type { Clock } from "#agent/ports/clock.ts";
+import type { Passwords, Scram } from "#agent/ports/credentials.ts";
+import type { Inventory } from "#agent/ports/inventory.ts";
+import type { Log } from "#agent/ports/log.ts";
+import type { ClusterRuntime } from "#agent/ports/registry.ts";
+import type { BootstrapStore, IdentityStore } from "#agent/ports/store.ts";
+import type { StrangerTransport } from "#agent/ports/transport.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+
+/** Who this host is, whatever cluster it is in. */
+export interface HostSelf {
+  /** Its peer id, made of its own key. */
+  readonly peer: MemberId;
+  readonly uuid: string;
+  readonly name: string;
+}
+
+/** What a bootstrap needs of the rest of the agent. */
+export interface BootstrapDeps {
+  readonly store: BootstrapStore;
+  readonly identity: IdentityStore;
+  readonly runtime: ClusterRuntime;
+  readonly transport: StrangerTransport;
+  readonly inventory: Inventory;
+  readonly passwords: Passwords;
+  readonly scram: Scram;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly host: HostSelf;
+  /** Where this agent's REST API answers now: `https://10.0.0.1:9443`. */
+  readonly apiUrls: () => readonly string[];
+}

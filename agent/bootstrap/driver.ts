@@ -1,0 +1,217 @@
+import { createCluster } from "./actions/create.ts";
+import { joinCluster } from "./actions/join.ts";
+import { contact, type Contact } from "./contact.ts";
+import type { BootstrapDeps } from "./deps.ts";
+import { parseNode } from "./node-address.ts";
+import { memberOf } from "./preflight.ts";
+import { AttemptFailed, failureOf } from "./refusal.ts";
+import type { Bootstrap } from "#agent/ports/bootstrap.ts";
+import type { ClusterIdentity } from "#agent/ports/store.ts";
+import { attemptMsMax, checkRequest } from "#shared/bootstrap/check.ts";
+import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
+import {
+  stepBootstrap,
+  type BootstrapAction,
+  type BootstrapEffect,
+  type BootstrapEvent,
+  type BootstrapState,
+} from "#shared/bootstrap/machine.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+
+/** How often a running attempt is looked at. Milliseconds. */
+const TICK_MS = 1000;
+
+/** The attempt under way. */
+interface Attempt {
+  readonly number: number;
+  readonly stop: AbortController;
+  readonly done: Promise<void>;
+}
+
+/**
+ * Carries out what the machine in shared/bootstrap decides: one event at a time, saved before it acts. Passwords live in
+ * the request of the running attempt and nowhere else.
+ */
+export class BootstrapDriver implements Bootstrap, AsyncDisposable {
+  readonly #deps: BootstrapDeps;
+  readonly #contact: Contact;
+  readonly #listeners = new Set<(state: BootstrapState) => void>();
+  #state: BootstrapState = { name: "idle" };
+  #uid: number | null = null;
+  #attempt: Attempt | null = null;
+  #closed = false;
+  /** Turns of the machine, one after the other. */
+  #turns: Promise<unknown> = Promise.resolve();
+
+  constructor(deps: BootstrapDeps, options: { readonly contact?: Contact } = {}) {
+    this.#deps = deps;
+    this.#contact = options.contact ?? contact;
+  }
+
+  get state(): BootstrapState {
+    return this.#state;
+  }
+
+  get uid(): number | null {
+    return this.#uid;
+  }
+
+  onChange(listener: (state: BootstrapState) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /**
+   * Reads where things stand and settles what a former life left half-done. Call it once, before the replica is started:
+   * only when the state is `completed` afterwards is the cluster identity on disk to be followed.
+   */
+  async resume(): Promise<BootstrapState> {
+    this.#state = await this.#deps.store.load();
+    const identity = await this.#deps.identity.cluster();
+    await this.#send({ type: "restarted", identity: identity !== null, at: this.#deps.clock.now() });
+    if (this.#state.name === "completed" && identity !== null) this.#settleIn(identity);
+    return this.#state;
+  }
+
+  async start(action: BootstrapAction, request: BootstrapRequest): Promise<void> {
+    if (this.#closed) throw new AppError("overloaded", { what: "this agent" }, "this agent is stopping");
+    await this.#send({ type: "requested", action, at: this.#deps.clock.now() }, request);
+  }
+
+  /** The cluster has taken this host out for good: forgets it and is free to bootstrap again. */
+  async removed(reason: string): Promise<void> {
+    await this.#send({ type: "removed", reason });
+  }
+
+  /** Stops a running attempt, which takes back what it did and ends in `error`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.#turns;
+    const message = "the agent was stopped during the attempt; what it had begun is undone, try again";
+    this.#attempt?.stop.abort(new AttemptFailed({ code: "internal_error", details: { message } }));
+    await this.#attempt?.done;
+  }
+
+  /** Puts one event through the machine, after all before it. Rejects with AppError when it is refused. */
+  #send(event: BootstrapEvent, request?: BootstrapRequest): Promise<void> {
+    const turn = this.#turns.then(() => this.#turn(event, request));
+    this.#turns = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #turn(event: BootstrapEvent, request: BootstrapRequest | undefined): Promise<void> {
+    const step = stepBootstrap(this.#state, event);
+    if ("refused" in step) throw new AppError(step.refused, {});
+    if (event.type === "requested" && request !== undefined) this.#refuseUnfit(event.action, request);
+    if (step.state !== this.#state) {
+      await this.#deps.store.save(step.state); // On disk before any effect of this step, and before anybody is told.
+      this.#state = step.state;
+      this.#tell();
+    }
+    for (const effect of step.effects) await this.#perform(effect, request);
+  }
+
+  /** What can be told at once is told at once, and leaves the state as it was. Throws config_error. */
+  #refuseUnfit(action: BootstrapAction, request: BootstrapRequest): void {
+    const wrong = checkRequest(action, request);
+    if (wrong !== null) throw new AppError("config_error", wrong);
+    for (const node of request.nodes) {
+      try {
+        parseNode(node, request.apiPort);
+      } catch (error) {
+        const rule = `${node} ${error instanceof Error ? error.message : "is no address"}`;
+        throw new AppError("config_error", { field: "cluster.nodes", rule });
+      }
+    }
+    memberOf(this.#deps, request);
+  }
+
+  async #perform(effect: BootstrapEffect, request: BootstrapRequest | undefined): Promise<void> {
+    switch (effect.type) {
+      case "run": {
+        if (request === undefined) return;
+        const stop = new AbortController();
+        const done = this.#run(effect.action, effect.attempt, request, stop);
+        this.#attempt = { number: effect.attempt, stop, done };
+        return;
+      }
+      case "abort": {
+        if (this.#attempt?.number === effect.attempt)
+          this.#attempt.stop.abort(new AttemptFailed(effect.failure));
+        return;
+      }
+      case "forget": {
+        this.#uid = null;
+        await this.#deps.runtime.forget();
+      }
+    }
+  }
+
+  /** One attempt from `begun` to `ended`. Never rejects. */
+  async #run(
+    action: BootstrapAction,
+    attempt: number,
+    request: BootstrapRequest,
+    stop: AbortController,
+  ): Promise<void> {
+    const { clock, log } = this.#deps;
+    const began = clock.monotonicMs();
+    const limitMs = attemptMsMax(request);
+    const ticking = clock.every(TICK_MS, () => {
+      const elapsedMs = clock.monotonicMs() - began;
+      void this.#send({ type: "ticked", attempt, elapsedMs, limitMs }).catch(() => undefined);
+    });
+    log.info({ action, attempt }, "bootstrap begins");
+    let failure = null;
+    try {
+      await this.#send({ type: "begun", attempt });
+      const identity = await this.#act(action, request, stop.signal);
+      this.#settleIn(identity);
+    } catch (error) {
+      failure = failureOf(stop.signal.aborted ? stop.signal.reason : error, log);
+    } finally {
+      ticking[Symbol.dispose]();
+    }
+    const tookMs = Math.round(clock.monotonicMs() - began);
+    if (failure === null) log.info({ action, attempt, tookMs }, "bootstrap completed");
+    else
+      log.warn({ action, attempt, tookMs, code: failure.code, details: failure.details }, "bootstrap failed");
+    try {
+      await this.#send({ type: "ended", attempt, failure, at: clock.now() });
+    } catch (error) {
+      // The disk took neither outcome: the next start finds a half-done attempt and settles it.
+      log.error(
+        { action, attempt, err: error },
+        "the outcome of the bootstrap could not be saved; restart the agent",
+      );
+    }
+  }
+
+  async #act(
+    action: BootstrapAction,
+    request: BootstrapRequest,
+    signal: AbortSignal,
+  ): Promise<ClusterIdentity> {
+    const { identity, runtime } = this.#deps;
+    // What an earlier attempt could not take back must not be taken for this one's.
+    if ((await identity.cluster()) !== null) await runtime.forget();
+    signal.throwIfAborted();
+    switch (action) {
+      case "create_cluster":
+        return createCluster(this.#deps, request, signal);
+      case "join_cluster":
+        return joinCluster({ ...this.#deps, contact: this.#contact }, request, signal);
+      case "recover_cluster":
+        throw new AppError("config_error", { field: "action", rule: "is not offered by this version" });
+    }
+  }
+
+  #settleIn({ uid, paths }: ClusterIdentity): void {
+    this.#uid = uid;
+    if (paths !== undefined) this.#deps.inventory.setPaths(paths);
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener(this.#state);
+  }
+}
