@@ -1,0 +1,91 @@
+import { readFile } from "node:fs/promises";
+
+import { Command, InvalidArgumentError, Option } from "commander";
+
+import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
+
+import { NoAnswer, type Credentials, type Target } from "./client.ts";
+import { DevRefused } from "./dev/layout.ts";
+import { runDev } from "./dev/run.ts";
+import { listMembers, membersTable } from "./members.ts";
+
+const DEFAULT_SOCKET = "unix:/run/muster/muster.sock";
+
+interface Connection {
+  readonly url: string;
+  readonly user?: string;
+  readonly passwordFile?: string;
+  readonly insecure?: true;
+  readonly json?: true;
+}
+
+const program = new Command("muster")
+  .description("Turns a set of Linux hosts into one cluster.")
+  .version(SOFTWARE_VERSION);
+
+// Runs in muster.js, which starts the agent without this file; here it is for the help text only.
+program.command("agent").description("run the agent of this host (muster agent --help)");
+
+program
+  .command("dev")
+  .description("run a cluster of several agents on this machine, for trying things out")
+  .option("--dir <dir>", "folder for data, logs and credentials", ".muster-dev")
+  .option("--agents <n>", "how many agents", wholeNumber(1, 50), 3)
+  .option("--base-port <port>", "API port; the mesh uses the next one", wholeNumber(1024, 65_534), 9443)
+  .action(async (options: { dir: string; agents: number; basePort: number }) => {
+    process.exitCode = await runDev(options);
+  });
+
+connecting(program.command("members").description("list the members of the cluster")).action(
+  async (options: Connection) => {
+    const members = await listMembers(await targetOf(options));
+    print(options, members, () => membersTable(members));
+  },
+);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof NoAnswer || error instanceof DevRefused)) throw error;
+  process.stderr.write(`muster: ${error.message}\n`);
+  process.exitCode = 1;
+}
+
+/** The flags of every command that asks an agent. */
+function connecting(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--url <url>", "the agent to ask: https://…, http://… or unix:PATH").default(DEFAULT_SOCKET),
+    )
+    .option("--user <name>", "user name")
+    .option("--password-file <file>", "file with the user's password")
+    .option("--insecure", "accept a self-signed certificate")
+    .option("--json", "print JSON");
+}
+
+async function targetOf({ url, user, passwordFile, insecure }: Connection): Promise<Target> {
+  return { url, credentials: await readCredentials(user, passwordFile), insecure: insecure === true };
+}
+
+async function readCredentials(user?: string, passwordFile?: string): Promise<Credentials | null> {
+  if (user === undefined && passwordFile === undefined) return null;
+  if (user === undefined || passwordFile === undefined) {
+    throw new NoAnswer("--user and --password-file go together");
+  }
+  const password = await readFile(passwordFile, "utf8").catch(() => {
+    throw new NoAnswer(`${passwordFile} cannot be read`);
+  });
+  return { username: user, password: password.replace(/\n$/, "") };
+}
+
+function print(options: Connection, value: unknown, readable: () => string): void {
+  process.stdout.write(`${options.json === true ? JSON.stringify(value, null, 2) : readable()}\n`);
+}
+
+function wholeNumber(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= low && value <= high) return value;
+    throw new InvalidArgumentError(`a whole number from ${low} to ${high}.`);
+  };
+}
