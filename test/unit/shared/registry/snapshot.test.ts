@@ -1,0 +1,120 @@
+import { describe, expect, test } from "vitest";
+
+import { emptyState } from "#shared/registry/reduce.ts";
+import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
+import { makeCluster, makeMember, RegistryLog } from "#test/support/registry-log.ts";
+
+/** A state in which every part holds something. */
+function full(): RegistryLog {
+  const log = new RegistryLog();
+  log.must(makeCluster());
+  for (const n of [2, 3, 4])
+    log.must({ type: "member.add", member: makeMember(n, { rack_id: `rack-${n}` }) });
+  log.must({ type: "member.remove", peer: "peer-4" });
+  for (const name of ["one", "two"]) log.must({ type: "zone.create", name });
+  log.must({ type: "zones.set_weights", weights: { 1: { 2: 10 } } });
+  log.must({
+    type: "node.register",
+    uuid: "uuid-1",
+    zone_id: 1,
+    uri: "u:1",
+    user: "a:b",
+    repl_user: "c:d",
+    cfg: {},
+  });
+  log.must({
+    type: "node.register",
+    uuid: "uuid-2",
+    zone_id: 1,
+    uri: "u:2",
+    cfg: { b: [1, null], a: { c: -0 } },
+  });
+  log.apply(
+    { type: "zone.create", name: "two" },
+    { origin: "peer-2", seq: 1, ack: 1, key: "k2", by: "alice" },
+  );
+  log.apply(
+    { type: "zone.create", name: "three" },
+    { origin: "peer-2", seq: 2, ack: 1, key: "k1", by: "alice" },
+  );
+  return log;
+}
+
+test("a state survives encoding and decoding", () => {
+  for (const state of [emptyState(), full().state]) expect(decodeState(encodeState(state))).toEqual(state);
+});
+
+test("equal states encode equally, however they came about", () => {
+  const { state } = full();
+  const reversed = {
+    ...state,
+    members: new Map([...state.members].toReversed()),
+    zones: new Map([...state.zones].toReversed()),
+    nodes: new Map([...state.nodes].toReversed()),
+    sessions: new Map(
+      [...state.sessions]
+        .toReversed()
+        .map(([peer, s]) => [peer, { ...s, results: new Map([...s.results].toReversed()) }]),
+    ),
+  };
+  expect(encodeState(reversed)).toBe(encodeState(state));
+});
+
+test("keys keep their order, for the oldest is forgotten first", () => {
+  expect([...decodeState(encodeState(full().state)).keys.keys()]).toEqual([
+    '["alice","k2"]',
+    '["alice","k1"]',
+  ]);
+});
+
+test("the text is the format that later versions must be able to read", () => {
+  const log = new RegistryLog();
+  log.must({ type: "zone.create", name: "a" });
+  expect(encodeState(log.state)).toBe(
+    '{"at":1,"cluster":null,"format":1,"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
+      '"nodes":[],"sessions":[{"ack":1,"peer":"peer-1","results":[{"result":{"ok":true,"value":{"id":1}},"seq":1}],' +
+      '"session":1}],"term":1,"tombstones":[],"users":[],"weights":{},"zones":[{"id":1,"name":"a"}]}',
+  );
+});
+
+describe("a text that is not understood is refused with a reason", () => {
+  const good = JSON.parse(encodeState(full().state)) as Record<string, never>;
+  const [member] = good["members"] as unknown as [object];
+  const [node] = good["nodes"] as unknown as [object];
+
+  test.each<[string, unknown, string]>([
+    ["no JSON", undefined, "it is no JSON"],
+    ["no object", [], "damaged"],
+    ["a later format", { ...good, format: 2 }, "has format 2, this version reads 1; upgrade this agent"],
+    ["no format", { ...good, format: undefined }, "must have required properties format"],
+    ["a missing part", { ...good, zones: undefined }, "must have required properties zones"],
+    ["a wrong type", { ...good, nextUid: "2" }, "/nextUid must be integer"],
+    ["a member twice", { ...good, members: [member, member] }, "two members have the same key"],
+    [
+      "two members of one name",
+      { ...good, members: [member, { ...member, peer: "p", uid: 2 }] },
+      "are equal",
+    ],
+    ["a zone from the future", { ...good, nextZoneId: 2 }, "the zone 2 is not below the next one"],
+    ["a uid from the future", { ...good, nextUid: 2 }, "is not below the next one"],
+    ["a user from the future", { ...good, nextUserUid: 1 }, "the user 1 is not below the next"],
+    ["a node in a missing zone", { ...good, nodes: [{ ...node, zoneId: 9 }] }, "in the missing zone 9"],
+    ["weights of a missing zone", { ...good, weights: { 9: {} } }, "the weights name the missing zone 9"],
+    [
+      "a member that was removed",
+      { ...good, tombstones: [{ peer: "peer-2", index: 1 }] },
+      "peer-2 is a member and removed",
+    ],
+    [
+      "an answer that should be forgotten",
+      {
+        ...good,
+        sessions: [{ peer: "p", session: 1, ack: 2, results: [{ seq: 1, result: { ok: true, value: {} } }] }],
+      },
+      "the answer 1 should be forgotten",
+    ],
+  ])("%s", (_what, value, reason) => {
+    const text = value === undefined ? "{" : JSON.stringify(value);
+    expect(() => decodeState(text)).toThrow(reason);
+  });
+});
