@@ -1,4 +1,10 @@
-import type { FastifyContextConfig } from "fastify";
+import type { FastifyContextConfig, FastifyRequest } from "fastify";
+
+import { parseBasic } from "#agent/api/auth/basic.ts";
+import type { Verifier } from "#agent/api/auth/verifier.ts";
+import { callerOf, isLocal, isWithin, parseBlock, sourceOf } from "#agent/api/callers.ts";
+import type { Principal, Queries } from "#agent/api/ports.ts";
+import { AppError } from "#shared/errors/app-error.ts";
 
 /**
  * What a route declares about who may call it and when, as data; one hook enforces it and no handler checks readiness.
@@ -11,11 +17,14 @@ export interface Gate {
   readonly before: "any" | "member";
   /**
    * `open`: no credentials, ever. `once_member`: no credentials before this agent is in a cluster (a header that is sent all the
-   * same is ignored), valid ones afterwards. `read`: any user. `write`: a user with the role admin.
+   * same is ignored), valid ones afterwards. `read`: any user. `write`: a user with the role admin. Before there is a
+   * cluster there are no users: `read` and `write` then admit callers on this host only.
    */
   readonly auth: "open" | "once_member" | "read" | "write";
   /** `quorum`: a write; refused at once with 503 when this agent knows that it cannot succeed. */
   readonly needs: "quorum" | "nothing";
+  /** `bootstrap`: before this agent is in a cluster, only callers on this host and those in bootstrap.allow_from. */
+  readonly callers?: "bootstrap";
 }
 
 declare module "fastify" {
@@ -29,4 +38,99 @@ declare module "fastify" {
 /** The gate a route declared, if any. */
 export function gateOf(config: FastifyContextConfig): Gate | undefined {
   return config.gate;
+}
+
+/** Callers on the unix socket: the file's permissions (0660) have let them in, so they are administrators. */
+const LOCAL_ADMIN: Principal = { name: "local", role: "admin" };
+/** Callers on a loopback address before there are any users. */
+const LOCAL_VIEWER: Principal = { name: "local", role: "viewer" };
+
+/** Enforces gates. Everything it refuses, it refuses before a body is read. */
+export class GateKeeper {
+  readonly #queries: Queries;
+  readonly #verifier: Verifier;
+  readonly #bootstrapCallers: ReadonlyArray<ReturnType<typeof parseBlock>>;
+
+  constructor(
+    deps: { readonly queries: Queries; readonly verifier: Verifier },
+    options: { readonly bootstrapAllowFrom: readonly string[] },
+  ) {
+    this.#queries = deps.queries;
+    this.#verifier = deps.verifier;
+    this.#bootstrapCallers = options.bootstrapAllowFrom.map(parseBlock);
+  }
+
+  /**
+   * Lets a request through and says in `request.principal` who it is; throws or rejects with the AppError that tells why
+   * not. Answers at once (no promise) where no password has to be hashed.
+   */
+  admit(request: FastifyRequest, gate: Gate): void | Promise<void> {
+    const member = this.#queries.bootstrap.state.name === "completed";
+    refuseForeignPages(request);
+    if (gate.before === "member" && !member) throw new AppError("not_in_cluster", {});
+    const who = this.#identify(request, gate, member);
+    if (who instanceof Promise) {
+      return who.then((principal) => this.#enter(request, gate, principal));
+    }
+    this.#enter(request, gate, who);
+  }
+
+  #identify(request: FastifyRequest, gate: Gate, member: boolean): Principal | null | Promise<Principal> {
+    const caller = callerOf(request);
+    if (caller.kind === "unix") return LOCAL_ADMIN;
+    if (gate.callers === "bootstrap" && !member) {
+      if (isLocal(caller) || isWithin(caller, this.#bootstrapCallers)) return null;
+      throw new AppError(
+        "forbidden",
+        { needs: "start a bootstrap from elsewhere" },
+        "before there is a cluster, a bootstrap is started on this host itself or from an address in bootstrap.allow_from",
+      );
+    }
+    if (gate.auth === "open" || (gate.auth === "once_member" && !member)) return null;
+    if (!member) {
+      if (isLocal(caller)) return LOCAL_VIEWER;
+      throw new AppError(
+        "forbidden",
+        { needs: "look at a host outside a cluster" },
+        "before there is a cluster, this is told to callers on this host itself only",
+      );
+    }
+    return this.#login(request, sourceOf(caller));
+  }
+
+  #login(request: FastifyRequest, source: string): Principal | Promise<Principal> {
+    const header = request.headers.authorization;
+    const credentials = header === undefined ? null : parseBasic(header);
+    if (credentials === null) throw new AppError("unauthenticated", {});
+    // After a restart the users are known once the log has been read; "wrong password" would be a lie until then.
+    if (this.#queries.registry.cluster === null) throw this.#quorumLost();
+    return this.#verifier.check(credentials, source);
+  }
+
+  #enter(request: FastifyRequest, gate: Gate, principal: Principal | null): void {
+    if (gate.auth === "write" && principal?.role !== "admin")
+      throw new AppError("forbidden", { needs: "write" });
+    if (gate.needs === "quorum" && !this.#queries.status().quorum) throw this.#quorumLost();
+    request.principal = principal;
+  }
+
+  #quorumLost(): AppError {
+    const { leader, missing } = this.#queries.status();
+    const { members } = this.#queries.registry;
+    return new AppError("quorum_lost", {
+      leader,
+      missing: missing.map((peer) => members.get(peer)?.name ?? peer),
+    });
+  }
+}
+
+/**
+ * Refuses changes that a browser makes on behalf of another site (it sends along what the user typed before, and
+ * on this host needs nothing at all). Scripts send no such header. W3C, Fetch Metadata Request Headers.
+ */
+function refuseForeignPages(request: FastifyRequest): void {
+  const site = request.headers["sec-fetch-site"];
+  if (site === undefined || site === "same-origin" || site === "none") return;
+  if (request.method === "GET" || request.method === "HEAD") return;
+  throw new AppError("forbidden", { needs: "write" }, "pages of other sites may not change anything here");
 }

@@ -82,3 +82,15 @@ export const VERIFIED_CREDENTIALS_MAX = 1024;
 export const HTTP_CONNECTIONS_MAX = 8192;
 /** Largest answer the command line reads from an agent. */
 export const HTTP_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** Consensus messages that may wait for their turn on one agent; further ones are dropped, the protocol repeats itself. */
+export const CONSENSUS_INBOX_MAX = 8192;
+/** Pulls of committed entries that may wait on one agent for something new. */
+export const PULLS_WAITING_MAX = 2048;
+/** Longest a pull may wait for something new. */
+export const PULL_WAIT_MS_MAX = 5000;
+/** Largest snapshot, before compression. */
+export const SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024;
+/** Bytes of a compressed snapshot in one answer. */
+export const SNAPSHOT_PIECE_BYTES = 256 * 1024;
+/** Commands forwarded to the leader in one request. */
+export const FORWARDED_COMMANDS_MAX = 256;

@@ -1,0 +1,78 @@
+import type { Socket } from "node:net";
+
+import type { FastifyRequest } from "fastify";
+import ipaddr from "ipaddr.js";
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** A block of addresses. An IPv4-mapped IPv6 block is kept as the IPv4 block it means. */
+type AddressBlock = readonly [Address, number];
+
+/** Where a request came from. `unknown`: the connection is gone already; nothing is granted to it. */
+export type Caller =
+  | { readonly kind: "unix" }
+  | { readonly kind: "tcp"; readonly address: Address }
+  | { readonly kind: "unknown" };
+
+/** Connections that came in on the unix socket. A missing remote address is no proof: a closed TCP socket has none either. */
+const unixConnections = new WeakSet<Socket>();
+
+/** To be called by the listener of the unix socket for each connection, before its first request. */
+export function markUnixConnection(socket: Socket): void {
+  unixConnections.add(socket);
+}
+
+export function callerOf(request: FastifyRequest): Caller {
+  const { socket } = request.raw;
+  if (unixConnections.has(socket)) return { kind: "unix" };
+  const text = socket.remoteAddress;
+  if (text === undefined || !ipaddr.isValid(text)) return { kind: "unknown" };
+  return { kind: "tcp", address: ipaddr.process(text) };
+}
+
+/** Whether the caller is on this host: the unix socket, or a loopback address (127.0.0.0/8, ::1). */
+export function isLocal(caller: Caller): boolean {
+  return caller.kind === "unix" || (caller.kind === "tcp" && caller.address.range() === "loopback");
+}
+
+/** Reads `10.0.0.0/8`, `2001:db8::/32` or a single address. Throws RangeError that quotes what it cannot read. */
+export function parseBlock(text: string): AddressBlock {
+  const block = readBlock(text);
+  if (block === null) throw new RangeError(`${JSON.stringify(text)} is not an address or a CIDR block`);
+  const [address, bits] = block;
+  if (address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() && bits >= 96) {
+    return [address.toIPv4Address(), bits - 96];
+  }
+  return block;
+}
+
+function readBlock(text: string): AddressBlock | null {
+  if (ipaddr.isValidCIDR(text)) return ipaddr.parseCIDR(text);
+  if (text.includes("/") || !ipaddr.isValid(text)) return null;
+  const address = ipaddr.parse(text);
+  return [address, address.kind() === "ipv4" ? 32 : 128];
+}
+
+/** Whether a TCP caller's address is in one of the blocks. */
+export function isWithin(caller: Caller, blocks: readonly AddressBlock[]): boolean {
+  if (caller.kind !== "tcp") return false;
+  const { address } = caller;
+  return blocks.some(([base, bits]) => {
+    if (address instanceof ipaddr.IPv4) return base instanceof ipaddr.IPv4 && address.match(base, bits);
+    return base instanceof ipaddr.IPv6 && address.match(base, bits);
+  });
+}
+
+/**
+ * The name under which one caller's failures are counted: the IPv4 address, or the /64 of an IPv6 address, which is
+ * what one subscriber has at least (RFC 6177).
+ */
+export function sourceOf(caller: Caller): string {
+  if (caller.kind !== "tcp") return caller.kind;
+  const { address } = caller;
+  if (address instanceof ipaddr.IPv4) return address.toString();
+  return `${address.parts
+    .slice(0, 4)
+    .map((part) => part.toString(16))
+    .join(":")}::/64`;
+}

@@ -1,0 +1,24 @@
+import type { FastifyContextConfig } from "fastify";
+
+/** Answered to anybody, always: probes and joiners have no credentials. */
+export const OPEN: FastifyContextConfig = {
+  dialect: "native",
+  gate: { before: "any", auth: "open", needs: "nothing" },
+};
+
+/** Any user; before there is a cluster, callers on this host. */
+export const READ: FastifyContextConfig = {
+  dialect: "native",
+  gate: { before: "any", auth: "read", needs: "nothing" },
+};
+
+export const READ_CLUSTER: FastifyContextConfig = {
+  dialect: "native",
+  gate: { before: "member", auth: "read", needs: "nothing" },
+};
+
+/** A change: an administrator, and a majority of the voters. */
+export const WRITE: FastifyContextConfig = {
+  dialect: "native",
+  gate: { before: "member", auth: "write", needs: "quorum" },
+};

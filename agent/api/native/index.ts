@@ -1,0 +1,32 @@
+import type { FastifyPluginAsync } from "fastify";
+
+import type { ApiDeps } from "#agent/api/ports.ts";
+import { registerErrorForm } from "#agent/api/wire.ts";
+
+import { toNativeError } from "./errors.ts";
+import { eventRoutes } from "./events.ts";
+import { healthRoutes } from "./health.ts";
+import { hostRoutes } from "./hosts.ts";
+import { memberRoutes } from "./members.ts";
+import { meshRoutes } from "./mesh.ts";
+import { statusRoutes } from "./status.ts";
+
+const PREFIX = "/muster/v1";
+
+/** What the native API needs beside what every dialect gets. */
+export interface NativeDeps extends ApiDeps {
+  /** The cluster's incarnation as this agent has it on disk; null before it is in a cluster. */
+  readonly incarnation: () => number | null;
+}
+
+/** muster's own API, for the CLI, probes and other agents: docs/api/native.md. */
+export const nativeApi: FastifyPluginAsync<NativeDeps> = async (app, deps) => {
+  registerErrorForm(app, toNativeError, { paths: [PREFIX] });
+  const options = { ...deps, prefix: PREFIX };
+  await app.register(healthRoutes, options);
+  await app.register(meshRoutes, options);
+  await app.register(memberRoutes, options);
+  await app.register(statusRoutes, options);
+  await app.register(hostRoutes, options);
+  await app.register(eventRoutes, options);
+};

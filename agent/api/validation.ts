@@ -1,0 +1,52 @@
+import { Ajv } from "ajv";
+import type { FastifyInstance } from "fastify";
+
+import { AppError } from "#shared/errors/app-error.ts";
+import { nestsDeeperThan } from "#shared/lib/depth.ts";
+import { JSON_DEPTH_MAX } from "#shared/lib/limits.ts";
+
+const COMMON = {
+  removeAdditional: false,
+  useDefaults: true,
+  allErrors: false,
+  // Both checks are about the style of schemas; TypeBox's are correct and fail them.
+  strictTypes: false,
+  strictTuples: false,
+} as const;
+
+/**
+ * Validation by TypeBox schemas, which are JSON Schema. Texts become numbers and booleans in parameters, queries and
+ * headers only, where everything is text; in a body a wrong type is the caller's error.
+ */
+export function registerValidation(app: FastifyInstance): void {
+  const strict = new Ajv({ ...COMMON, coerceTypes: false });
+  const coercing = new Ajv({ ...COMMON, coerceTypes: "array" });
+  app.setValidatorCompiler(({ schema, httpPart }) =>
+    (httpPart === "body" ? strict : coercing).compile(schema as object),
+  );
+}
+
+/** Reads every body as JSON, whatever its Content-Type says: scripts call with `curl -d`, which says it is a form. */
+export function registerJsonBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "string" }, (request, body, done) => {
+    const text = body.toString();
+    // A DELETE with a Content-Type and nothing in it is no mistake worth refusing.
+    if (text.trim() === "") return done(null, undefined);
+    void parse(request, text, (error, value) => {
+      if (error === null && nestsDeeperThan(value, JSON_DEPTH_MAX)) {
+        const rule = `must not nest deeper than ${JSON_DEPTH_MAX} levels`;
+        return done(new AppError("bad_request", { field: "body", rule }));
+      }
+      done(error, value);
+    });
+  });
+  // A Content-Type that cannot even be read would otherwise be refused before a parser is asked.
+  app.addHook("onRequest", (request, _reply, done) => {
+    if (request.raw.headers["content-type"] !== undefined) {
+      request.raw.headers["content-type"] = "application/json";
+    }
+    done();
+  });
+}
