@@ -8,14 +8,14 @@ import { readRefusal } from "./wire.ts";
 
 interface Call {
   readonly resolve: (body: Wire) => void;
-  readonly reject: (error: Error) => void;
+  readonly reject: (reason: unknown) => void;
   readonly lane: Lane;
   readonly ticket: Ticket;
 }
 
 /**
  * Requests over one link that wait for their answers. A call ends once: with the answer, at its deadline, when its caller
- * gives up, or with the link. Whether it may have reached the peer is told apart: peer_unreachable says certainly not.
+ * gives up (with its signal's reason), or with the link. Whether it may have reached the peer is told apart: peer_unreachable says certainly not.
  */
 export class Calls {
   readonly #peer: MemberId;
@@ -36,7 +36,8 @@ export class Calls {
   ): Promise<Wire> {
     const { signal, timeoutMs } = options;
     const peer = this.#peer;
-    if (this.#closed || signal?.aborted === true || this.#calls.size >= MESH_REQUESTS_MAX) {
+    signal?.throwIfAborted();
+    if (this.#closed || this.#calls.size >= MESH_REQUESTS_MAX) {
       throw new AppError("peer_unreachable", { peer });
     }
     const id = (this.#lastId += 1);
@@ -44,15 +45,15 @@ export class Calls {
     if (ticket === null) throw new AppError("peer_unreachable", { peer });
     const answer = Promise.withResolvers<Wire>();
     this.#calls.set(id, { resolve: answer.resolve, reject: answer.reject, lane, ticket });
-    const giveUp = (): void => this.#giveUp(id);
-    const timer = setTimeout(giveUp, timeoutMs);
+    const timer = setTimeout(() => this.#giveUp(id), timeoutMs);
     timer.unref();
-    signal?.addEventListener("abort", giveUp, { once: true });
+    const aborted = (): void => this.#giveUp(id, signal?.reason);
+    signal?.addEventListener("abort", aborted, { once: true });
     try {
       return await answer.promise;
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", giveUp);
+      signal?.removeEventListener("abort", aborted);
       this.#calls.delete(id);
     }
   }
@@ -75,12 +76,12 @@ export class Calls {
     this.#calls.clear();
   }
 
-  #giveUp(id: number): void {
+  #giveUp(id: number, reason?: unknown): void {
     const call = this.#calls.get(id);
     if (call === undefined) return;
     this.#calls.delete(id);
     if (!call.lane.takeBack(call.ticket)) call.lane.send({ c: id });
-    call.reject(this.#failure(call));
+    call.reject(reason ?? this.#failure(call));
   }
 
   #failure({ ticket }: Call): AppError {

@@ -145,7 +145,14 @@ export class Link {
   /** False: dropped. */
   send(kind: StreamClass, topic: string, body: Wire): boolean {
     const lane = this.#lanes[kind];
-    return this.#state === "up" && lane !== null && lane.send({ t: topic, b: body }) !== null;
+    if (this.#state !== "up" || lane === null) return false;
+    try {
+      return lane.send({ t: topic, b: body }) !== null;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.#log.error({ peer: this.peer, topic }, "message is too large for a frame");
+      return false;
+    }
   }
 
   /** As Transport.request. */

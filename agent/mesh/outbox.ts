@@ -10,7 +10,7 @@ export interface Ticket {
 }
 
 /**
- * What waits to be written to one stream. Frames of one turn of the event loop leave together, because the encryption
+ * What waits to be written to one stream. Frames pushed together leave together, because the encryption
  * costs by the write rather than by the byte. Obeys the stream's `send() === false`, so that what waits, waits here,
  * where it is counted, can be refused, and is known not to have been sent.
  */
@@ -73,15 +73,17 @@ export class Outbox {
   #schedule(): void {
     if (this.#scheduled || this.#closed || !this.#hasWork()) return;
     this.#scheduled = true;
-    setImmediate(() => this.#turn());
+    queueMicrotask(() => this.#turn());
   }
 
-  /** One chunk a turn: a large frame of this stream must not keep a small one of another waiting. */
+  /** One chunk a turn of the event loop: a large frame of this stream must not keep a small one of another waiting. */
   #turn(): void {
     this.#scheduled = false;
     if (this.#closed || !this.#hasWork() || this.#stream.writableNeedsDrain) return;
     this.#sendChunk();
-    this.#schedule();
+    if (!this.#hasWork()) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#turn());
   }
 
   #sendChunk(): void {

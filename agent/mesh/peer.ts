@@ -227,14 +227,15 @@ export class Peer implements LinkOwner {
 
   async #dial(): Promise<void> {
     this.#dialing = true;
-    let reason = "";
+    let reason: string | null = null;
     try {
-      reason = (await this.#callOnce()) ?? "";
+      reason = await this.#callOnce();
+      if (reason !== null) this.#deps.log.debug({ peer: this.id, reason }, "call did not come through");
     } catch (error) {
-      this.#deps.log.debug({ peer: this.id, err: error }, "dial failed");
+      this.#deps.log.debug({ peer: this.id, err: error }, "call did not come through");
     }
     this.#dialing = false;
-    this.#retry(reason);
+    this.#retry(reason ?? "");
   }
 
   /** Dials, opens both streams, says hello. Null: a link is up; else why this one is not. */

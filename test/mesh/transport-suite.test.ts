@@ -1,0 +1,14 @@
+import { transportSuite } from "#test/suites/transport.ts";
+import { Bed, unite, untilMeshed } from "./bed.ts";
+
+transportSuite("Mesh on libp2p", async () => {
+  const bed = new Bed();
+  const [a, b, c] = [await bed.add(), await bed.add(), await bed.add()];
+  unite(bed.nodes);
+  await untilMeshed(bed.nodes);
+  return {
+    nodes: [a.mesh, b.mesh, c.mesh],
+    kill: () => c.mesh.close(),
+    [Symbol.asyncDispose]: () => bed[Symbol.asyncDispose](),
+  };
+});
