@@ -1,0 +1,160 @@
+import type { MemberId } from "#shared/lib/ids.ts";
+
+import { LocalHealth } from "./health.ts";
+import type { SwimBody } from "./messages.ts";
+import { PROBE_PERIOD_MS } from "./suspicion.ts";
+
+/** How long a direct answer may take, before others are asked to try. Milliseconds, to be stretched by local health. */
+const DIRECT_TIMEOUT_MS = 500;
+/** Members asked to try in one's place. Source: SWIM, section 4.1; memberlist `IndirectChecks`. */
+const HELPERS = 3;
+/** When a helper says that it got no answer either: early enough to be heard in time. Source: Lifeguard, 80 % of the timeout. */
+const NACK_AFTER_MS = 400;
+
+/** What a prober asks of the one that owns it. */
+export interface ProberHost {
+  send(to: MemberId, body: SwimBody): void;
+  /** Up to `count` members at random to whom messages can be expected to get; never `except`. */
+  pick(count: number, except: MemberId): readonly MemberId[];
+  /** Whether the connection to it is known to be gone, so that nothing sent arrives. */
+  isLost(peer: MemberId): boolean;
+  /** Neither it nor any helper has answered in time. */
+  onSilent(peer: MemberId): void;
+}
+
+interface Probe {
+  readonly target: MemberId;
+  endMs: number;
+  /** Null once helpers were asked. */
+  directUntilMs: number | null;
+  helpers: readonly MemberId[];
+  readonly nacks: Set<MemberId>;
+}
+
+/** A probe made for somebody else. */
+interface Errand {
+  readonly target: MemberId;
+  readonly origin: MemberId;
+  readonly originSeq: number;
+  nackAtMs: number | null;
+  endMs: number;
+}
+
+/**
+ * Probes in flight: direct first, then through helpers (SWIM, section 4.1); and those made for others. Learns from them how
+ * well this agent itself is.
+ */
+export class Prober {
+  readonly #host: ProberHost;
+  readonly health = new LocalHealth();
+  readonly #probes = new Map<number, Probe>();
+  readonly #errands = new Map<number, Errand>();
+  #seq = 0;
+
+  constructor(host: ProberHost) {
+    this.#host = host;
+  }
+
+  /** Starts a probe, unless one of this member is under way. Without a connection, helpers are asked at once. */
+  start(target: MemberId, nowMs: number): void {
+    for (const probe of this.#probes.values()) if (probe.target === target) return;
+    const { stretch } = this.health;
+    const probe: Probe = {
+      target,
+      endMs: nowMs + PROBE_PERIOD_MS * stretch,
+      directUntilMs: nowMs + DIRECT_TIMEOUT_MS * stretch,
+      helpers: [],
+      nacks: new Set(),
+    };
+    const seq = this.#nextSeq();
+    this.#probes.set(seq, probe);
+    this.#host.send(target, { type: "ping", seq });
+    if (this.#host.isLost(target)) this.#askHelpers(seq, probe);
+  }
+
+  /** Another agent asks this one to ping a member in its place. */
+  runErrand(origin: MemberId, originSeq: number, target: MemberId, nowMs: number): void {
+    if (this.#host.isLost(target)) {
+      this.#host.send(origin, { type: "nack", seq: originSeq });
+      return;
+    }
+    const seq = this.#nextSeq();
+    const endMs = nowMs + 2 * DIRECT_TIMEOUT_MS;
+    this.#errands.set(seq, { target, origin, originSeq, nackAtMs: nowMs + NACK_AFTER_MS, endMs });
+    this.#host.send(target, { type: "ping", seq });
+  }
+
+  /** Returns the member that the answer proves to be alive, or null when nobody waits for it. */
+  acked(from: MemberId, seq: number): MemberId | null {
+    const errand = this.#errands.get(seq);
+    if (errand !== undefined && errand.target === from) {
+      this.#errands.delete(seq);
+      this.#host.send(errand.origin, { type: "ack", seq: errand.originSeq });
+      return from;
+    }
+    const probe = this.#probes.get(seq);
+    if (probe === undefined || (from !== probe.target && !probe.helpers.includes(from))) return null;
+    this.#probes.delete(seq);
+    this.health.better();
+    return probe.target;
+  }
+
+  nacked(from: MemberId, seq: number): void {
+    const probe = this.#probes.get(seq);
+    if (probe === undefined || !probe.helpers.includes(from)) return;
+    probe.nacks.add(from);
+    // Without a connection there is nothing left to wait for.
+    if (probe.nacks.size === probe.helpers.length && this.#host.isLost(probe.target)) this.#fail(seq, probe);
+  }
+
+  tick(nowMs: number): void {
+    for (const [seq, probe] of this.#probes) {
+      if (nowMs >= probe.endMs) this.#fail(seq, probe);
+      else if (probe.directUntilMs !== null && nowMs >= probe.directUntilMs) this.#askHelpers(seq, probe);
+    }
+    for (const [seq, errand] of this.#errands) {
+      if (errand.nackAtMs !== null && nowMs >= errand.nackAtMs) {
+        errand.nackAtMs = null;
+        this.#host.send(errand.origin, { type: "nack", seq: errand.originSeq });
+      }
+      if (nowMs >= errand.endMs) this.#errands.delete(seq);
+    }
+  }
+
+  /** This agent stood still for that long: answers may wait unread, so everything under way gets that much longer. */
+  postpone(byMs: number): void {
+    for (const probe of this.#probes.values()) {
+      probe.endMs += byMs;
+      if (probe.directUntilMs !== null) probe.directUntilMs += byMs;
+    }
+    for (const errand of this.#errands.values()) errand.endMs += byMs;
+  }
+
+  /** Everything about this member is dropped without a verdict. */
+  forget(peer: MemberId): void {
+    for (const [seq, { target }] of this.#probes) if (target === peer) this.#probes.delete(seq);
+    for (const [seq, { target, origin }] of this.#errands) {
+      if (target === peer || origin === peer) this.#errands.delete(seq);
+    }
+  }
+
+  #askHelpers(seq: number, probe: Probe): void {
+    probe.directUntilMs = null;
+    probe.helpers = this.#host.pick(HELPERS, probe.target);
+    for (const helper of probe.helpers)
+      this.#host.send(helper, { type: "ping_req", seq, target: probe.target });
+  }
+
+  /** A helper that sent not even a nack shows that this agent is the slow one (Lifeguard, section IV-A). */
+  #fail(seq: number, probe: Probe): void {
+    this.#probes.delete(seq);
+    const mute = probe.helpers.length - probe.nacks.size;
+    this.health.worse(probe.helpers.length === 0 ? 1 : mute);
+    this.#host.onSilent(probe.target);
+  }
+
+  #nextSeq(): number {
+    this.#seq += 1;
+    return this.#seq;
+  }
+}
