@@ -113,6 +113,7 @@ export function decide(raw: RawSettings, hostname: string): Decision {
     probe: { intervalMs: whole("probe.interval_ms"), timeoutMs: whole("probe.timeout_ms") },
     password: { scryptN: whole("password.scrypt_n") },
   };
+  if (problems.length > 0) return { problems };
   for (const [key, rule] of contradictions(config)) complain(key, rule);
   return problems.length > 0 ? { problems } : { config, settled: settle(values, config) };
 }

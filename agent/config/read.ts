@@ -118,20 +118,23 @@ function readFlags(argv: readonly string[]): Source {
     tokens: true,
   });
   const given = new Map<string, string[]>();
-  let afterUnknown = false; // The value of an unknown flag is part of the same mistake.
+  let afterMistake = false; // What follows a mistaken flag is part of the same mistake.
   for (const token of tokens) {
-    if (token.kind === "positional" && !afterUnknown)
+    if (token.kind === "positional" && !afterMistake) {
       source.problems.push(`${token.value}: only flags are understood here`);
-    afterUnknown = token.kind === "option" && options[token.name] === undefined;
+    }
+    afterMistake = false;
     if (token.kind !== "option") continue;
     const { name, value } = token;
     if (options[name] === undefined) {
       const known = Object.keys(options).map((option) => `--${option}`);
       source.problems.push(`${token.rawName} is not a known flag${didYouMean(token.rawName, known)}`);
+      afterMistake = true;
     } else if (options[name].type === "boolean") {
       source.asked ??= name as "help" | "version" | "print-config";
     } else if (value === undefined || (value.startsWith("--") && !token.inlineValue)) {
       source.problems.push(`--${name} needs a value`);
+      afterMistake = true;
     } else {
       given.set(name, [...(given.get(name) ?? []), value]);
     }
