@@ -37,6 +37,8 @@ export class JoinChannel implements StrangerChannel {
     });
     this.#stream.addEventListener("close", () => this.#end());
     this.#stream.addEventListener("remoteCloseWrite", () => this.#end());
+    // It may have ended while it was being opened; what came before that is delivered first.
+    if (this.#stream.status !== "open") setImmediate(() => this.#end());
   }
 
   async send(body: Wire): Promise<void> {

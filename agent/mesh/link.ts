@@ -90,6 +90,7 @@ export class Link {
     this.#calls = new Calls({ peer: options.peer });
     this.#deadline = setTimeout(() => this.abort("no hello in time"), HANDSHAKE_MS_MAX);
     this.#deadline.unref();
+    this.#connection.addEventListener("close", () => this.abort("connection lost"));
   }
 
   /** What the peer said of itself; null before. */
@@ -125,7 +126,8 @@ export class Link {
     });
     this.#lanes[kind] = lane;
     if (kind === "control") lane.open();
-    this.#maybeUp();
+    if (stream.status === "open") this.#maybeUp();
+    else this.abort("connection lost"); // It ended while it was being opened; its event has passed.
   }
 
   /** Says hello: the dialer at once, the other side when it accepts. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 
+import type { MeshIdentity } from "#agent/mesh/identity.ts";
 import {
   acceptedConnections,
   addressOf,
