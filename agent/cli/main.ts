@@ -8,6 +8,7 @@ import { NoAnswer, type Credentials, type Target } from "./client.ts";
 import { DevRefused } from "./dev/layout.ts";
 import { runDev } from "./dev/run.ts";
 import { listMembers, membersTable } from "./members.ts";
+import { readStatus, statusTable } from "./status.ts";
 
 const DEFAULT_SOCKET = "unix:/run/muster/muster.sock";
 
@@ -35,6 +36,13 @@ program
   .action(async (options: { dir: string; agents: number; basePort: number }) => {
     process.exitCode = await runDev(options);
   });
+
+connecting(program.command("status").description("tell how this host's agent is")).action(
+  async (options: Connection) => {
+    const status = await readStatus(await targetOf(options));
+    print(options, status, () => statusTable(status));
+  },
+);
 
 connecting(program.command("members").description("list the members of the cluster")).action(
   async (options: Connection) => {

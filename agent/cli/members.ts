@@ -1,33 +1,28 @@
-import { get, type Target } from "#agent/cli/client.ts";
+import { get, NoAnswer, type Target } from "#agent/cli/client.ts";
 import { bytes, table } from "#agent/cli/print.ts";
+import { checked } from "#shared/contract/check.ts";
+import { MemberList, type Member } from "#shared/contract/native.ts";
 
-/** One line of the table of members. Null: the host has not told yet. */
-export interface Member {
-  readonly name: string;
-  readonly role: string;
-  readonly status: string;
-  readonly cores: number | null;
-  readonly memory: number | null;
-  readonly address: string;
-  readonly url: string;
-}
+const PATH = "/muster/v1/members";
 
+/** All members, as the asked agent sees them. */
 export async function listMembers(target: Target): Promise<readonly Member[]> {
-  const body = (await get(target, "/muster/v1/members")) as { members: readonly Member[] };
-  return body.members;
+  const list = checked(MemberList, await get(target, PATH));
+  if (list === null) throw new NoAnswer(`${target.url}${PATH} answered in an unknown form`);
+  return list.members;
 }
 
 export function membersTable(members: readonly Member[]): string {
   return table(
     ["NAME", "ROLE", "STATUS", "CORES", "MEMORY", "ADDRESS", "URL"],
-    members.map(({ name, role, status, cores, memory, address, url }) => [
-      name,
-      role,
-      status,
-      String(cores ?? "-"),
-      bytes(memory),
-      address,
-      url,
+    members.map((member) => [
+      member.name,
+      member.role,
+      member.status === "joining" ? member.status : member.liveness,
+      String(member.cores ?? "-"),
+      bytes(member.total_memory),
+      member.addr,
+      member.api_urls.find((url) => url.startsWith("http")) ?? "-",
     ]),
   );
 }

@@ -2,7 +2,8 @@ import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 
 import type { Credentials } from "#agent/cli/client.ts";
-import { listMembers, membersTable, type Member } from "#agent/cli/members.ts";
+import { listMembers, membersTable } from "#agent/cli/members.ts";
+import type { Member } from "#shared/contract/native.ts";
 
 import { Children, RunRecord, type Ending } from "./children.ts";
 import { form, targetOf } from "./form.ts";
