@@ -1,0 +1,145 @@
+import type { InjectOptions } from "fastify";
+
+import type { ApiDeps, Queries } from "#agent/api/ports.ts";
+import { createServer } from "#agent/api/server.ts";
+import type { Passwords } from "#agent/ports/credentials.ts";
+import type { BootstrapState } from "#shared/bootstrap/machine.ts";
+import { epochMs } from "#shared/lib/time.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
+import { basic } from "#test/support/http.ts";
+import { commandsOver, LocalRegistry } from "#test/support/local-registry.ts";
+import { RecordingLog } from "#test/support/recording-log.ts";
+import { makeCluster, makeMember, VERIFIER } from "#test/support/registry-log.ts";
+
+export const ADMIN = basic("admin@example.com:secret");
+const VIEWER = basic("viewer:secret");
+
+/** What the orchestrator answered: status, and the body as text and as JSON. */
+export interface Said {
+  readonly status: number;
+  readonly text: string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests read the wire form freely
+  readonly json: any;
+  readonly headers: Readonly<Record<string, unknown>>;
+}
+
+/** The real server and the real reducers over a cluster of one that has `tnt1`, `tnt2` and `tnt3` as members. */
+export class Orchestrator {
+  readonly registry = new LocalRegistry();
+  readonly clock = new FakeClock();
+  readonly log = new RecordingLog();
+  bootstrap: BootstrapState = completed();
+  readonly #app = createServer(
+    { ...this.#deps(), passwords: onePassword, incarnation: () => 1 },
+    { bootstrapAllowFrom: [] },
+  );
+
+  static async start(): Promise<Orchestrator> {
+    const orchestrator = new Orchestrator();
+    const { registry } = orchestrator;
+    await registry.submit(makeCluster(), { by: "agent" });
+    for (const n of [2, 3])
+      await registry.submit({ type: "member.add", member: makeMember(n) }, { by: "agent" });
+    registry.state.users.set("viewer", {
+      uid: 2,
+      name: "viewer",
+      role: "viewer",
+      verifier: { ...VERIFIER, salt: "dmlld2Vy" },
+      createdAt: epochMs(0),
+    });
+    await orchestrator.#app.ready();
+    return orchestrator;
+  }
+
+  /** A request as curl makes it: the body is JSON, whatever the Content-Type says; a text is sent as it is. */
+  async call(
+    method: NonNullable<InjectOptions["method"]>,
+    path: string,
+    body?: unknown,
+    headers: object = {},
+  ): Promise<Said> {
+    const given = { authorization: ADMIN, "content-type": "application/x-www-form-urlencoded", ...headers };
+    const payload = typeof body === "string" ? body : body === undefined ? undefined : JSON.stringify(body);
+    const answer = await this.#app.inject({
+      method,
+      url: path,
+      headers: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Record<
+        string,
+        string
+      >,
+      ...(payload !== undefined && { payload }),
+    });
+    const text = answer.payload;
+    return {
+      status: answer.statusCode,
+      text,
+      json: text === "" ? undefined : (JSON.parse(text) as unknown),
+      headers: answer.headers,
+    };
+  }
+
+  asViewer(method: NonNullable<InjectOptions["method"]>, path: string, body?: unknown): Promise<Said> {
+    return this.call(method, path, body, { authorization: VIEWER });
+  }
+
+  async close(): Promise<void> {
+    await this.#app.close();
+  }
+
+  #deps(): ApiDeps {
+    const { registry, clock, log } = this;
+    const bootstrapState = (): BootstrapState => this.bootstrap;
+    const bootstrap = {
+      get state() {
+        return bootstrapState();
+      },
+      uid: 1,
+      start: () => Promise.reject(new Error("no bootstrap here")),
+      onChange: () => ({ [Symbol.dispose]: () => undefined }),
+    };
+    const absent = (what: string) => (): never => {
+      throw new Error(`this dialect has no use for ${what}`);
+    };
+    const queries: Queries = {
+      registry: registry.state,
+      bootstrap,
+      inventory: {
+        current: absent("inventory"),
+        refresh: absent("inventory"),
+        onChange: absent("inventory"),
+        setPaths: absent("inventory"),
+        paths: absent("inventory"),
+      },
+      membership: {
+        view: absent("membership"),
+        publish: absent("membership"),
+        onChange: absent("membership"),
+      },
+      agent: {
+        peer: "peer-1",
+        uuid: "uuid-1",
+        name: "tnt1.public.i",
+        softwareVersion: "0.1.0",
+        apiUrls: [],
+        meshAddrs: [],
+      },
+      status: () => registry.status(),
+    };
+    return { commands: commandsOver(registry), queries, registry, bootstrap, clock, log };
+  }
+}
+
+function completed(): BootstrapState {
+  return {
+    name: "completed",
+    action: "create_cluster",
+    attempt: 1,
+    startedAt: epochMs(0),
+    endedAt: epochMs(0),
+  };
+}
+
+const onePassword: Passwords = {
+  derive: () => Promise.resolve(VERIFIER),
+  verify: (password, verifier) => Promise.resolve(password === "secret" && verifier !== null),
+};

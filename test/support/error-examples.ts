@@ -1,0 +1,61 @@
+import { AppError } from "#shared/errors/app-error.ts";
+import type { ErrorFacts, ErrorKind } from "#shared/errors/kinds.ts";
+
+/** One example of every kind; a new kind without one does not compile. */
+export const ERROR_EXAMPLES = {
+  bad_request: { field: "name", rule: "is required" },
+  not_found: { what: "/nowhere" },
+  method_not_allowed: { allowed: ["GET", "HEAD"] },
+  too_large: { what: "the body", limit_bytes: 1024 },
+  unauthenticated: {},
+  forbidden: { needs: "write" },
+  too_many_attempts: { retry_after_s: 7 },
+  precondition_failed: { what: "the zone 1" },
+  idempotency_key_reused: { key: "k" },
+  overloaded: { what: "the registry" },
+  not_in_cluster: {},
+  quorum_lost: { leader: null, missing: ["host-2", "host-3"] },
+  outcome_unknown: { key: "k" },
+  index_not_reached: { index: 4, wanted: 5 },
+  request_expired: {},
+  unknown_command: { type: "zone.paint" },
+  peer_unreachable: { peer: "host-2" },
+  peer_timeout: { peer: "host-2" },
+  peer_refused: { peer: "host-2", reason: "busy" },
+  bootstrap_in_progress: {},
+  already_in_cluster: {},
+  config_error: { field: "cluster.name", rule: "is required" },
+  connect_error: { tried: [{ address: "10.0.0.1:9443", cause: "refused" }] },
+  access_denied: {},
+  invalid_license: { violation: "expired" },
+  repair_required: { failed_nodes: [{ uid: 2 }], replace_candidate: 2 },
+  insufficient_node_memory: { required_memory: 4096 },
+  insufficient_node_flash: { required_flash: 4096 },
+  time_not_sync: { offset_ms: 6000, limit_ms: 5000 },
+  rack_id_required: { current_rack_ids: ["a"] },
+  socket_directory_mismatch: { expected: "/a", actual: "/b" },
+  node_config_mismatch: { setting: "x", expected: "1", actual: "2" },
+  path_error: { path: "/data", cause: "read-only" },
+  internal_error: { incident: "incident-1" },
+  member_exists: { peer: "peer-2" },
+  member_removed: { peer: "peer-2" },
+  member_not_found: { peer: "peer-2" },
+  member_name_exists: { name: "host-2" },
+  cluster_exists: {},
+  user_exists: { name: "alice" },
+  user_not_found: { name: "alice" },
+  zone_exists: { name: "one" },
+  zone_not_found: { zone: "1" },
+  zone_in_use: { zone: "1", nodes: ["uuid-1", "uuid-2"] },
+  zones_weights_error: { reason: "these zones do not exist: 9" },
+  node_already_registered: { node: "uuid-1" },
+  node_not_discovered: { node: "uuid-1" },
+  node_not_registered: { node: "uuid-1" },
+  node_in_use: { node: "uuid-1", replicaset: "rs-1" },
+  limit_reached: { what: "zones", limit: 4096 },
+} as const satisfies { readonly [K in ErrorKind]: ErrorFacts[K] };
+
+/** One error of every kind. */
+export function errorExamples(): AppError[] {
+  return Object.entries(ERROR_EXAMPLES).map(([kind, facts]) => new AppError(kind as ErrorKind, facts));
+}
