@@ -86,9 +86,14 @@ export class CoreState {
     return { term: this.term, vote: this.vote, commit: this.log.commit };
   }
 
-  /** May campaign: it votes by its own newest configuration, and its log is not waiting for a snapshot. */
+  /**
+   * May campaign: it votes, and its log is not waiting for a snapshot. Until the configuration without it is committed, a
+   * voter may still be needed: the others may lack that entry, and then none of them could win against its longer log
+   * (§4.2.2, figure 4.6).
+   */
   get electable(): boolean {
-    return isVoter(this.config, this.id) && this.incoming === null;
+    const voter = isVoter(this.config, this.id) || isVoter(this.configs.at(this.log.commit), this.id);
+    return voter && this.incoming === null;
   }
 
   /** A leader was heard within the shortest election timeout (§4.2.3): nobody else needs votes now. */
