@@ -120,6 +120,8 @@ test("join calls to the wrong peer, to nobody and to a busy handler's failure ar
   const unreachable = { kind: "peer_unreachable" };
   const wrong = { peer: (await newIdentity()).peerId, meshAddrs };
   await expect(client.mesh.openJoin(wrong, AbortSignal.timeout(10_000))).rejects.toMatchObject(unreachable);
+  const nonsense = { peer: "nonsense", meshAddrs };
+  await expect(client.mesh.openJoin(nonsense, AbortSignal.timeout(10_000))).rejects.toMatchObject(unreachable);
   const nobody = { peer: server.mesh.self, meshAddrs: ["/ip4/127.0.0.1/tcp/1"] };
   await expect(client.mesh.openJoin(nobody, AbortSignal.timeout(10_000))).rejects.toMatchObject(unreachable);
   const target = { peer: server.mesh.self, meshAddrs };

@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+
 import type { Clock } from "#agent/ports/clock.ts";
 import type {
   Hello,
@@ -172,6 +174,8 @@ export class FakeTransport implements Transport {
   readonly #methods = new Map<string, (from: MemberId, body: Wire, signal: AbortSignal) => Promise<Wire>>();
   readonly #listeners = new Set<(event: PeerEvent) => void>();
   readonly #closed = new AbortController();
+  /** Peers asked, by what fails the request when the peer is gone. */
+  readonly #asked = new Map<() => void, MemberId>();
   members: readonly PeerAddresses[] = [];
   cluster: { readonly clusterId: string; readonly incarnation: number } | null = null;
 
@@ -207,10 +211,12 @@ export class FakeTransport implements Transport {
     const sent =
       !this.#closed.signal.aborted &&
       this.#mesh.post({ from: this.self, to, name: method, body }, (node, received) => {
-        void node.#answer(this.self, method, received, answer);
+        void node.#answer(this.self, method, received, answer, ended.signal);
       });
     if (!sent) throw new AppError("peer_unreachable", { peer: to });
     const stop = (): void => answer.reject(options.signal?.reason);
+    const gone = (): void => answer.reject(new AppError("peer_timeout", { peer: to }));
+    this.#asked.set(gone, to);
     options.signal?.addEventListener("abort", stop, { once: true });
     void this.#clock.sleep(options.timeoutMs, ended.signal).then(
       () => answer.reject(new AppError("peer_timeout", { peer: to })),
@@ -220,6 +226,7 @@ export class FakeTransport implements Transport {
       return await answer.promise;
     } finally {
       options.signal?.removeEventListener("abort", stop);
+      this.#asked.delete(gone);
       ended.abort();
     }
   }
@@ -250,6 +257,9 @@ export class FakeTransport implements Transport {
   }
 
   emit(event: PeerEvent): void {
+    if (event.type === "down") {
+      for (const [gone, peer] of this.#asked) if (peer === event.peer) gone();
+    }
     for (const listener of this.#listeners) listener(event);
   }
 
@@ -262,9 +272,11 @@ export class FakeTransport implements Transport {
     method: string,
     body: Wire,
     answer: PromiseWithResolvers<Wire>,
+    givenUp: AbortSignal,
   ): Promise<void> {
     const { self } = this;
     const back = (outcome: Wire, settle: (received: Wire) => void): void => {
+      if (this.#closed.signal.aborted) return;
       this.#mesh.post({ from: self, to: from, name: "answer", body: outcome }, (_node, received) =>
         settle(received),
       );
@@ -272,11 +284,11 @@ export class FakeTransport implements Transport {
     const handler = this.#methods.get(method);
     try {
       if (handler === undefined) throw new AppError("peer_refused", { peer: self, reason: "no such method" });
-      const result = await handler(from, body, this.#closed.signal);
+      const result = await handler(from, body, AbortSignal.any([this.#closed.signal, givenUp]));
       back(result, answer.resolve);
     } catch (error) {
       const refusal = (
-        error instanceof AppError ? error : new AppError("internal_error", { incident: String(error) })
+        error instanceof AppError ? error : new AppError("internal_error", { incident: randomUUID() })
       ).toRefusal();
       back(refusal as unknown as Wire, () => answer.reject(AppError.of(refusal)));
     }

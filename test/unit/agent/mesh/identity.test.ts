@@ -1,0 +1,49 @@
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { loadIdentity } from "#agent/mesh/identity.ts";
+
+describe("identity", () => {
+  let dir: string;
+  const file = (): string => join(dir, "peer-key.json");
+
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), "muster-identity-"));
+  });
+
+  afterEach(async () => {
+    await rm(dir, { recursive: true });
+  });
+
+  test("is made once, for this user's eyes only, and stays", async () => {
+    const first = await loadIdentity(dir);
+    expect(first.peerId).toMatch(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/);
+    expect((await stat(file())).mode & 0o777).toBe(0o600);
+    expect(await readdir(dir)).toEqual(["peer-key.json"]);
+    expect((await loadIdentity(dir)).peerId).toBe(first.peerId);
+  });
+
+  test("is not hindered by what a crash left behind", async () => {
+    await writeFile(`${file()}.new`, "half", { mode: 0o644 });
+    await loadIdentity(dir);
+    expect((await stat(file())).mode & 0o777).toBe(0o600);
+    expect(await readdir(dir)).toEqual(["peer-key.json"]);
+  });
+
+  test.each([0o640, 0o604, 0o660])("is refused when others may read it (%o)", async (mode) => {
+    await loadIdentity(dir);
+    await chmod(file(), mode);
+    await expect(loadIdentity(dir)).rejects.toMatchObject({ kind: "path_error", facts: { path: file() } });
+  });
+
+  test.each(["", "{}", '{"version":1,"type":"Ed25519","private_key":"AAAA"}'])(
+    "is refused, not replaced, when it is damaged: %s",
+    async (content) => {
+      await writeFile(file(), content, { mode: 0o600 });
+      await expect(loadIdentity(dir)).rejects.toMatchObject({ kind: "path_error" });
+      expect(await readFile(file(), "utf8")).toBe(content);
+    },
+  );
+});
