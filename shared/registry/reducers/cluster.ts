@@ -1,8 +1,8 @@
 import { done, refuse, type Reducer } from "#shared/registry/reducers/outcome.ts";
 
-/** The first command of a cluster. Its founder holds the registry already, so it is active at once. Answers `{ uid }`. */
+/** The first command of a cluster: before any member. Its founder holds the registry already, so it is active at once. Answers `{ uid }`. */
 export const createCluster: Reducer<"cluster.create"> = (state, command, { at }) => {
-  if (state.cluster !== null) return refuse("cluster_exists", {});
+  if (state.cluster !== null || state.members.size > 0) return refuse("cluster_exists", {});
   const { member, admin } = command;
   const uid = state.nextUid;
   const userUid = state.nextUserUid;

@@ -269,6 +269,14 @@ describe("limits", () => {
 });
 
 describe("cluster.create", () => {
+  test("is refused once there are members", () => {
+    const log = new RegistryLog();
+    log.must({ type: "member.add", member: makeMember(1) });
+    expect(log.apply(makeCluster(makeMember(2))).result).toMatchObject({
+      refusal: { kind: "cluster_exists" },
+    });
+  });
+
   test("makes the cluster, its first member and the administrator, both with uid 1", () => {
     const log = new RegistryLog();
     const applied = log.apply(makeCluster(), { at: 77 });
