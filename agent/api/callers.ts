@@ -5,8 +5,14 @@ import ipaddr from "ipaddr.js";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
-/** A block of addresses. An IPv4-mapped IPv6 block is kept as the IPv4 block it means. */
-type AddressBlock = readonly [Address, number];
+/** All addresses whose first `prefixLength` bits are those of `address`. */
+export interface Network {
+  readonly address: string;
+  readonly prefixLength: number;
+}
+
+/** A network, parsed. An IPv4-mapped IPv6 network is kept as the IPv4 network it means. */
+type Block = readonly [base: Address, bits: number];
 
 /** Where a request came from. `unknown`: the connection is gone already; nothing is granted to it. */
 export type Caller =
@@ -35,26 +41,17 @@ export function isLocal(caller: Caller): boolean {
   return caller.kind === "unix" || (caller.kind === "tcp" && caller.address.range() === "loopback");
 }
 
-/** Reads `10.0.0.0/8`, `2001:db8::/32` or a single address. Throws RangeError that quotes what it cannot read. */
-export function parseBlock(text: string): AddressBlock {
-  const block = readBlock(text);
-  if (block === null) throw new RangeError(`${JSON.stringify(text)} is not an address or a CIDR block`);
-  const [address, bits] = block;
-  if (address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() && bits >= 96) {
-    return [address.toIPv4Address(), bits - 96];
+/** Throws when the network's address is none. */
+export function toBlock({ address, prefixLength }: Network): Block {
+  const base = ipaddr.parse(address);
+  if (base instanceof ipaddr.IPv6 && base.isIPv4MappedAddress() && prefixLength >= 96) {
+    return [base.toIPv4Address(), prefixLength - 96];
   }
-  return block;
-}
-
-function readBlock(text: string): AddressBlock | null {
-  if (ipaddr.isValidCIDR(text)) return ipaddr.parseCIDR(text);
-  if (text.includes("/") || !ipaddr.isValid(text)) return null;
-  const address = ipaddr.parse(text);
-  return [address, address.kind() === "ipv4" ? 32 : 128];
+  return [base, prefixLength];
 }
 
 /** Whether a TCP caller's address is in one of the blocks. */
-export function isWithin(caller: Caller, blocks: readonly AddressBlock[]): boolean {
+export function isWithin(caller: Caller, blocks: readonly Block[]): boolean {
   if (caller.kind !== "tcp") return false;
   const { address } = caller;
   return blocks.some(([base, bits]) => {

@@ -2,7 +2,7 @@ import type { FastifyContextConfig, FastifyRequest } from "fastify";
 
 import { parseBasic } from "#agent/api/auth/basic.ts";
 import type { Verifier } from "#agent/api/auth/verifier.ts";
-import { callerOf, isLocal, isWithin, parseBlock, sourceOf } from "#agent/api/callers.ts";
+import { callerOf, isLocal, isWithin, type Network, sourceOf, toBlock } from "#agent/api/callers.ts";
 import type { Principal, Queries } from "#agent/api/ports.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
@@ -49,15 +49,15 @@ const LOCAL_VIEWER: Principal = { name: "local", role: "viewer" };
 export class GateKeeper {
   readonly #queries: Queries;
   readonly #verifier: Verifier;
-  readonly #bootstrapCallers: ReadonlyArray<ReturnType<typeof parseBlock>>;
+  readonly #bootstrapCallers: ReadonlyArray<ReturnType<typeof toBlock>>;
 
   constructor(
     deps: { readonly queries: Queries; readonly verifier: Verifier },
-    options: { readonly bootstrapAllowFrom: readonly string[] },
+    options: { readonly bootstrapAllowFrom: readonly Network[] },
   ) {
     this.#queries = deps.queries;
     this.#verifier = deps.verifier;
-    this.#bootstrapCallers = options.bootstrapAllowFrom.map(parseBlock);
+    this.#bootstrapCallers = options.bootstrapAllowFrom.map(toBlock);
   }
 
   /**

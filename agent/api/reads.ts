@@ -13,8 +13,8 @@ const WAIT_MS_MAX = 10 * 60_000;
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Index of the registry that this read shows at least; 0 until the read begins. */
-    readIndex: number;
+    /** Index of the registry that this read shows at least; null until the gate has let it in, and for writes. */
+    readIndex: number | null;
   }
 }
 
@@ -29,26 +29,26 @@ interface Deps {
  * dialect validates its own.
  */
 export function registerReads(app: FastifyInstance, deps: Deps): void {
-  app.decorateRequest("readIndex", 0);
+  app.decorateRequest("readIndex", null);
 
   app.addHook("preValidation", (request, _reply, done) => {
-    if (!isRead(request)) return done();
+    if (!isRead(request) || request.is404) return done();
+    request.readIndex = deps.registry.state.index;
     const freshness = takeFreshness(request.query as Record<string, unknown>);
-    if (freshness === null) {
-      request.readIndex = deps.registry.state.index;
-      return done();
-    }
+    if (freshness === null) return done();
     return awaitFreshness(deps.registry, freshness, request);
   });
 
   app.addHook("onSend", (request, reply, _payload, done) => {
-    // A read tells the index from before its handler looked, a write the one after it was applied: both are true of the body.
-    const index = isRead(request) && request.readIndex > 0 ? request.readIndex : deps.registry.state.index;
-    reply.header("x-muster-index", index);
-    if (isRead(request)) {
+    if (request.readIndex !== null) {
+      // From before the handler looked: the body shows at least this.
+      reply.header("x-muster-index", request.readIndex);
       const { leader, ageMs } = deps.registry.status();
       if (leader !== null) reply.header("x-muster-leader", leaderName(deps.queries, leader));
       if (ageMs !== null) reply.header("x-muster-age-ms", Math.ceil(ageMs));
+    } else if (!isRead(request) && request.principal !== null) {
+      // A write is answered once it is applied here: a read with this min_index sees it everywhere.
+      reply.header("x-muster-index", deps.registry.state.index);
     }
     done();
   });

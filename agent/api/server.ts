@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 
-import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from "fastify";
 
 import { Verifier } from "#agent/api/auth/verifier.ts";
 import { orchestratorDialect } from "#agent/api/dialects/orchestrator/index.ts";
 import { redisDialect } from "#agent/api/dialects/redis/index.ts";
+import type { Network } from "#agent/api/callers.ts";
 import { GateKeeper } from "#agent/api/gate.ts";
 import { toNativeError } from "#agent/api/native/errors.ts";
 import { nativeApi, type NativeDeps } from "#agent/api/native/index.ts";
@@ -23,8 +24,8 @@ export interface ServerDeps extends NativeDeps {
 }
 
 export interface ServerOptions {
-  /** Networks (CIDR), beside this host itself, that may bootstrap this agent before it is in a cluster. */
-  readonly bootstrapAllowFrom: readonly string[];
+  /** Networks, beside this host itself, that may bootstrap this agent before it is in a cluster. */
+  readonly bootstrapAllowFrom: readonly Network[];
 }
 
 /** Longest value of one step of a path. */
@@ -40,9 +41,8 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
   const formOf = (request: FastifyRequest): ToWire => forms.of(pathOf(request.url))?.toWire ?? toNativeError;
   const app = Fastify({
     loggerInstance: new RequestLog(() => deps.log.child({ part: "api" })),
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request" }),
     genReqId: requestId,
-    requestIdLogLabel: "request",
     bodyLimit: HTTP_BODY_BYTES_MAX,
     return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_CHARS_MAX },

@@ -90,7 +90,9 @@ export function sendError(
 ): FastifyReply {
   const known = toAppError(error);
   const incident = randomUUID();
-  if (known === null) request.log.error({ err: error, incident }, "request failed");
+  // Nobody reads the answer to a caller that hung up; what its going away broke off is no defect.
+  if (known === null && !request.raw.socket.destroyed)
+    request.log.error({ err: error, incident }, "request failed");
   const said = known ?? new AppError("internal_error", { incident });
   const wire = toWire(said);
   return reply
@@ -134,13 +136,14 @@ function badField(
   validation: NonNullable<FastifyError["validation"]>,
   context: FastifyError["validationContext"],
 ): BadField {
-  const first = validation[0];
+  // A union fails once per alternative; the one that got furthest is the one that was meant.
+  const [first] = validation.toSorted((a, b) => depthOf(b) - depthOf(a));
   if (first === undefined) return { field: context ?? "request", rule: "is not valid" };
   const missing = first.params["missingProperty"] ?? first.params["additionalProperty"];
   const steps = first.instancePath.split("/").slice(1).map(unescapePointer);
   if (typeof missing === "string") steps.push(missing);
   const field = steps.length === 0 ? (context ?? "request") : steps.join(".");
-  return { field, rule: ruleOf(validation) };
+  return { field, rule: ruleOf(first, validation) };
 }
 
 /** JSON Pointer, RFC 6901, section 4. */
@@ -148,15 +151,17 @@ function unescapePointer(step: string): string {
   return step.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
-function ruleOf(validation: NonNullable<FastifyError["validation"]>): string {
-  const first = validation[0];
-  if (first?.keyword === "required") return "is required";
-  if (first?.keyword === "additionalProperties") return "is not known here";
-  // A union fails once per alternative: say all of them.
-  const alike = validation.filter(
-    (error) => error.instancePath === first?.instancePath && error.keyword !== "anyOf",
-  );
-  const allowed = first?.params["allowedValues"];
+type Broken = NonNullable<FastifyError["validation"]>[number];
+
+function depthOf({ instancePath }: Broken): number {
+  return instancePath.split("/").length;
+}
+
+function ruleOf(first: Broken, all: readonly Broken[]): string {
+  if (first.keyword === "required") return "is required";
+  if (first.keyword === "additionalProperties") return "is not known here";
+  const allowed = first.params["allowedValues"];
   if (Array.isArray(allowed)) return `must be one of ${allowed.join(", ")}`;
+  const alike = all.filter((error) => error.instancePath === first.instancePath && error.keyword !== "anyOf");
   return [...new Set(alike.map((error) => error.message ?? "is not valid"))].join(" or ");
 }

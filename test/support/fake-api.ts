@@ -1,0 +1,311 @@
+import { createHash, randomBytes } from "node:crypto";
+
+import type { FastifyInstance } from "fastify";
+
+import type { AgentInfo } from "#agent/api/ports.ts";
+import { createServer, type ServerOptions } from "#agent/api/server.ts";
+import type { Bootstrap } from "#agent/ports/bootstrap.ts";
+import type { Passwords } from "#agent/ports/credentials.ts";
+import type { Inventory, StoragePaths } from "#agent/ports/inventory.ts";
+import type { HostReport, HostView, Membership } from "#agent/ports/membership.ts";
+import { checkRequest } from "#shared/bootstrap/check.ts";
+import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
+import type { BootstrapAction, BootstrapState } from "#shared/bootstrap/machine.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+import { epochMs } from "#shared/lib/time.ts";
+import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
+import type { HostFacts } from "#shared/model/hardware.ts";
+import type { NewMember, PasswordVerifier } from "#shared/registry/command.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
+import { commandsOver, LocalRegistry } from "#test/support/local-registry.ts";
+import { RecordingLog } from "#test/support/recording-log.ts";
+
+/** The peer id under which LocalRegistry leads. */
+export const SELF_PEER = "12D3KooWLocal";
+const OTHER_PEER = "12D3KooWOther";
+
+/** 2014-08-29T11:19:49Z, the time of seed 003's example. */
+export const SEED_TIME = epochMs(1_409_311_189_000);
+
+/** The host of seed 003's example: its processors, addresses and paths; sizes in bytes, as shipped versions have them. */
+export function seedFacts(): HostFacts {
+  const on = (address: string, format: "ipv4" | "ipv6", if_name: string, inner: boolean) => ({
+    address,
+    format,
+    if_name,
+    private: inner,
+    prefix_length: format === "ipv4" ? 24 : 64,
+    mac: null,
+    speed_mbps: null,
+    bridge: if_name !== "eth0",
+  });
+  const storage = (kind: "persistent" | "ephemeral", path: string) => ({
+    kind,
+    path,
+    size: 1_068_393_330_278,
+    free: 1_000_000_000,
+    filesystem: "ext4",
+    device: "/dev/sda1",
+    mount_point: "/",
+    rotational: false,
+  });
+  return {
+    static: {
+      cpu: {
+        cores: 2,
+        logical_cores: 2,
+        physical_cores: 2,
+        sockets: 1,
+        numa_nodes: 1,
+        model: null,
+        architecture: "x64",
+      },
+      memory_total: 25_309_478_912,
+      os: {
+        version: "Ubuntu 14.04 LTS",
+        family: "debian",
+        name: "ubuntu",
+        semantic_version: "14.04",
+        kernel: "3.13.0",
+        hostname: "host-1",
+        virtualization: null,
+      },
+      addresses: [
+        on("172.16.50.122", "ipv4", "eth0", true),
+        on("10.0.3.1", "ipv4", "lxcbr0", true),
+        on("172.17.0.1", "ipv4", "docker0", true),
+        on("2001:db8:0:f101::1", "ipv6", "eth0", false),
+      ],
+      bridge_interfaces: ["lxcbr0", "docker0"],
+      software_version: SOFTWARE_VERSION,
+    },
+    live: {
+      memory_free: 1_000_000_000,
+      load: [0.1, 0.2, 0.3],
+      uptime_s: 50_278.6,
+      storage: [
+        storage("ephemeral", "/var/opt/redislabs/tmp"),
+        storage("persistent", "/var/opt/redislabs/persist/redis"),
+      ],
+      clock: { synchronized: true, source: null },
+    },
+    stale: [],
+    collected_at_ms: SEED_TIME,
+  };
+}
+
+/** Passwords that cost no time, but are counted; `held` makes them wait until they are released. */
+export class FakePasswords implements Passwords {
+  /** Checks so far, each of which would have been a hash. */
+  hashes = 0;
+  /** Of these, checks of a user that does not exist. */
+  dummies = 0;
+  #held: PromiseWithResolvers<void> | null = null;
+
+  hold(): void {
+    this.#held = Promise.withResolvers();
+  }
+
+  release(): void {
+    this.#held?.resolve();
+    this.#held = null;
+  }
+
+  verifier(password: string): PasswordVerifier {
+    const salt = randomBytes(8).toString("base64");
+    const stored_key = keyOf(password, salt);
+    return { kdf: "scrypt", n: 1024, r: 8, p: 1, salt, stored_key, server_key: stored_key };
+  }
+
+  async derive(password: string): Promise<PasswordVerifier> {
+    return this.verifier(password);
+  }
+
+  async verify(password: string, verifier: PasswordVerifier | null): Promise<boolean> {
+    this.hashes += 1;
+    if (verifier === null) this.dummies += 1;
+    await this.#held?.promise;
+    return verifier !== null && keyOf(password, verifier.salt) === verifier.stored_key;
+  }
+}
+
+function keyOf(password: string, salt: string): string {
+  return createHash("sha256").update(salt).update(password).digest("base64");
+}
+
+/** A bootstrap that accepts and refuses like the real one, and then does nothing: the test says how it goes on. */
+export class FakeBootstrap implements Bootstrap {
+  state: BootstrapState = { name: "idle" };
+  uid: number | null = null;
+  readonly started: { readonly action: BootstrapAction; readonly request: BootstrapRequest }[] = [];
+  #attempt = 0;
+
+  async start(action: BootstrapAction, request: BootstrapRequest): Promise<void> {
+    const wrong = checkRequest(action, request);
+    if (wrong !== null) throw new AppError("config_error", wrong);
+    const { name } = this.state;
+    if (name === "completed") throw new AppError("already_in_cluster", {});
+    if (name === "initiated" || name === "running") throw new AppError("bootstrap_in_progress", {});
+    this.#attempt += 1;
+    this.started.push({ action, request });
+    this.state = { name: "initiated", action, attempt: this.#attempt, startedAt: SEED_TIME };
+  }
+
+  onChange(): Disposable {
+    return { [Symbol.dispose]: () => undefined };
+  }
+}
+
+class FakeInventory implements Inventory {
+  facts = seedFacts();
+  #paths: StoragePaths = { persistent: "/persist", ephemeral: "/tmp", bigstore: null };
+
+  current(): HostFacts {
+    return this.facts;
+  }
+
+  async refresh(): Promise<HostFacts> {
+    return this.facts;
+  }
+
+  onChange(): Disposable {
+    return { [Symbol.dispose]: () => undefined };
+  }
+
+  setPaths(paths: StoragePaths): void {
+    this.#paths = paths;
+  }
+
+  paths(): StoragePaths {
+    return this.#paths;
+  }
+}
+
+class FakeMembership implements Membership {
+  readonly views = new Map<MemberId, HostView>();
+
+  view(peer: MemberId): HostView {
+    const unknown: HostView = {
+      report: null,
+      liveness: "unknown",
+      version: null,
+      lastSeenMsAgo: null,
+      rttMs: null,
+      clockOffsetMs: null,
+    };
+    return this.views.get(peer) ?? unknown;
+  }
+
+  publish(report: HostReport): void {
+    this.views.set(report.peer, { ...this.view(report.peer), report, liveness: "alive" });
+  }
+
+  onChange(): Disposable {
+    return { [Symbol.dispose]: () => undefined };
+  }
+}
+
+export function newMember(peer: MemberId, name: string): NewMember {
+  return {
+    peer,
+    uuid: `00000000-0000-4000-8000-${Buffer.from(name).toString("hex").padStart(12, "0").slice(-12)}`,
+    name,
+    addr: "10.0.0.1",
+    external_addrs: [],
+    mesh_addrs: ["/ip4/10.0.0.1/tcp/9444"],
+    api_urls: ["https://10.0.0.1:9443"],
+    rack_id: null,
+    software_version: SOFTWARE_VERSION,
+  };
+}
+
+/** The real server over a registry of one, with everything around it faked. */
+export class FakeApi implements AsyncDisposable {
+  readonly registry = new LocalRegistry();
+  readonly bootstrap = new FakeBootstrap();
+  readonly passwords = new FakePasswords();
+  readonly inventory = new FakeInventory();
+  readonly membership = new FakeMembership();
+  readonly clock = new FakeClock();
+  readonly log = new RecordingLog();
+  readonly agent: AgentInfo = {
+    peer: SELF_PEER,
+    uuid: "11111111-1111-4111-8111-111111111111",
+    name: "host-1.example",
+    softwareVersion: SOFTWARE_VERSION,
+    apiUrls: ["https://10.0.0.1:9443"],
+    meshAddrs: ["/ip4/10.0.0.1/tcp/9444"],
+  };
+  readonly app: FastifyInstance;
+
+  constructor(options: Partial<ServerOptions> = {}) {
+    const { registry, bootstrap, inventory, membership, agent, clock, log, passwords } = this;
+    this.app = createServer(
+      {
+        registry,
+        bootstrap,
+        clock,
+        log,
+        passwords,
+        incarnation: () => 1,
+        commands: {
+          ...commandsOver(registry),
+          startBootstrap: (action, request) => bootstrap.start(action, request),
+        },
+        queries: {
+          registry: registry.state,
+          bootstrap,
+          inventory,
+          membership,
+          agent,
+          status: () => registry.status(),
+        },
+      },
+      { bootstrapAllowFrom: [], ...options },
+    );
+  }
+
+  /** Makes this agent the first member of a cluster with the administrator `admin` / `secret`. */
+  async createCluster(): Promise<void> {
+    await this.registry.submit(
+      {
+        type: "cluster.create",
+        cluster_id: "22222222-2222-4222-8222-222222222222",
+        name: "my.cluster",
+        member: newMember(SELF_PEER, this.agent.name),
+        admin: { name: "admin", verifier: this.passwords.verifier("secret") },
+        rack_aware: false,
+      },
+      { by: "agent" },
+    );
+    this.bootstrap.uid = 1;
+    this.bootstrap.state = {
+      name: "completed",
+      action: "create_cluster",
+      attempt: 1,
+      startedAt: SEED_TIME,
+      endedAt: SEED_TIME,
+    };
+  }
+
+  /** Adds a second member, `host-2`, that this agent has heard of only through the registry. */
+  async addMember(): Promise<MemberId> {
+    await this.registry.submit(
+      { type: "member.add", member: newMember(OTHER_PEER, "host-2") },
+      { by: "agent" },
+    );
+    return OTHER_PEER;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.app.close();
+  }
+}
+
+export function basic(username: string, password: string): { readonly authorization: string } {
+  return { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` };
+}
+
+/** Credentials of the cluster FakeApi creates. */
+export const ADMIN = basic("admin", "secret");
