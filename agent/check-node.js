@@ -1,6 +1,5 @@
 // Evaluated before anything else, and by any Node there is: no syntax or library newer than Node 12 in this file.
 
-/** The sentence for a Node that cannot run the agent; null for one that can. */
 export function nodeComplaint(version) {
   const numbers = version.split(".").map(Number);
   const enough = numbers[0] > 24 || (numbers[0] === 24 && numbers[1] >= 12);
