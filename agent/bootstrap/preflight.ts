@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, rm, statfs } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { mkdir, open, rm, stat, statfs } from "node:fs/promises";
+import { dirname, isAbsolute, join } from "node:path";
 
 import { canonicalAddress, hostCandidates, meshCandidates } from "./addresses.ts";
 import { within } from "./deadline.ts";
@@ -17,6 +17,9 @@ import type { NewMember } from "#shared/registry/command.ts";
 const PATH_MS_MAX = 5000;
 /** Less free space than this and not even a log fits. */
 const FREE_BYTES_MIN = 16 * 1024 * 1024;
+
+/** For the agent and its group alone. */
+const FOLDER_MODE = 0o750;
 
 /** What this host will be in the cluster, once everything about it was found fit. */
 export interface Preflight {
@@ -130,7 +133,7 @@ async function checkPaths(deps: BootstrapDeps, paths: StoragePaths, signal: Abor
 /** Makes the folder if need be, and writes, syncs and removes a file in it. */
 async function checkPath(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o750 });
+    await makeFolder(path);
     const probe = join(path, `.muster-${randomUUID()}`);
     try {
       await using file = await open(probe, "wx", 0o600);
@@ -146,6 +149,30 @@ async function checkPath(path: string): Promise<void> {
   if (bavail * bsize < FREE_BYTES_MIN) {
     const cause = `has ${bavail * bsize} bytes free; at least ${FREE_BYTES_MIN} are needed`;
     throw new AppError("path_error", { path, cause });
+  }
+}
+
+/**
+ * Makes the folder and those above it. Not by mkdir's own `recursive`: that never ends where a folder exists and still takes
+ * none (`/proc/x`), and takes one of the few threads with it.
+ */
+async function makeFolder(path: string): Promise<void> {
+  const made = await tryMakeFolder(path);
+  if (made || dirname(path) === path) return;
+  await makeFolder(dirname(path));
+  await mkdir(path, { mode: FOLDER_MODE });
+}
+
+/** False when a folder above is missing. */
+async function tryMakeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: FOLDER_MODE });
+    return true;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : null;
+    if (code === "ENOENT") return false;
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return true;
+    throw error;
   }
 }
 

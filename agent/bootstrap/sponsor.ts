@@ -1,3 +1,5 @@
+import { Value } from "typebox/value";
+
 import { joinBinding } from "./binding.ts";
 import { FailedProofs, type ProofLimits } from "./failed-proofs.ts";
 import {
@@ -20,6 +22,7 @@ import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { JOIN_CLOCK_OFFSET_MS_MAX, JOIN_FRAME_BYTES_MAX } from "#shared/lib/limits.ts";
 import { byText } from "#shared/lib/order.ts";
+import { NewMember } from "#shared/registry/command.ts";
 import type { Member, RegistryState, User } from "#shared/registry/state.ts";
 
 /** Longest a joiner may take for one message; its proof costs it a password hash. Milliseconds. */
@@ -137,9 +140,15 @@ export class Sponsor {
   }
 
   #refuseMisfit({ member, want_uid }: JoinHello): void {
-    const { state } = this.#deps.registry;
+    const { registry } = this.#deps;
+    const { state } = registry;
     if (state.cluster?.rackAware === true && member.rack_id === null) {
       throw new AppError("rack_id_required", { current_rack_ids: rackIds(state) });
+    }
+    if (registry.status().config.voters.includes(member.peer)) {
+      // A voter that comes back without its log could elect a leader that lacks what it once acknowledged.
+      const text = `${member.name} is a voter of this cluster; remove it first, and join it with a new data directory`;
+      throw new AppError("member_exists", { peer: member.peer }, text);
     }
     if (want_uid !== undefined && state.members.get(member.peer)?.uid !== want_uid) {
       const rule =
@@ -152,7 +161,7 @@ export class Sponsor {
   async #admit({ member, username }: JoinHello, signature: string): Promise<JoinVerdict> {
     const { registry } = this.#deps;
     const { index, result } = await registry.submit(
-      { type: "member.add", member },
+      { type: "member.add", member: Value.Clean(NewMember, structuredClone(member)) as NewMember },
       { by: username, timeoutMs: COMMIT_MS_MAX },
     );
     if (!result.ok) throw AppError.of(result.refusal);

@@ -36,6 +36,7 @@ export async function createCluster(
   };
   try {
     await runtime.found(identity);
+    signal.throwIfAborted();
     const { result } = await runtime.registry.submit(
       {
         type: "cluster.create",

@@ -1,0 +1,327 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { FakeHost, FOUNDER, request } from "./fake-host.ts";
+import { FakeStrangers } from "./fake-strangers.ts";
+import type { BootstrapState } from "#shared/bootstrap/machine.ts";
+import { isKind } from "#shared/errors/app-error.ts";
+import type { ErrorKind } from "#shared/errors/kinds.ts";
+import { epochMs } from "#shared/lib/time.ts";
+import type { LocalRegistry } from "#test/support/local-registry.ts";
+
+const CREATE = request({ clusterName: "my.cluster" });
+let dir: string;
+let host: FakeHost;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "muster-bootstrap-"));
+  host = new FakeHost({ peer: FOUNDER, strangers: new FakeStrangers(), dir });
+  await host.driver.resume();
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+const ofKind = (kind: ErrorKind) => (error: unknown) => isKind(error, kind);
+const at = epochMs(1);
+
+describe("creating a cluster", () => {
+  test("ends completed, with the identity on disk and the caller as administrator", async () => {
+    await host.driver.start("create_cluster", CREATE);
+    expect(host.states).toEqual(["initiated"]);
+    expect(await host.settled()).toMatchObject({ name: "completed", action: "create_cluster", attempt: 1 });
+    expect(host.states).toEqual(["initiated", "running", "completed"]);
+    expect(host.driver.uid).toBe(1);
+
+    const { state } = host.runtime.registry as LocalRegistry;
+    expect(state.cluster).toMatchObject({ name: "my.cluster", id: host.disk.durable.cluster?.clusterId });
+    expect(state.members.get(FOUNDER)).toMatchObject({ uid: 1, status: "active", addr: "10.0.0.1" });
+    expect(state.users.get("admin")?.role).toBe("admin");
+    expect(host.disk.durable.bootstrap.name).toBe("completed");
+  });
+
+  test("`initiated` is on disk before the caller has its answer", async () => {
+    const seen: string[] = [];
+    host.disk.beforeWrite = async () => void seen.push(host.driver.state.name);
+    await host.driver.start("create_cluster", CREATE);
+    expect(host.disk.durable.bootstrap.name).toBe("initiated");
+    expect(seen[0]).toBe("idle");
+    await host.settled();
+  });
+
+  test("a second request is refused while it runs, and afterwards", async () => {
+    await host.driver.start("create_cluster", CREATE);
+    await expect(host.driver.start("create_cluster", CREATE)).rejects.toSatisfy(
+      ofKind("bootstrap_in_progress"),
+    );
+    await host.settled();
+    await expect(host.driver.start("create_cluster", CREATE)).rejects.toSatisfy(ofKind("already_in_cluster"));
+  });
+
+  test("of two requests at once one is taken", async () => {
+    const both = await Promise.allSettled([
+      host.driver.start("create_cluster", CREATE),
+      host.driver.start("create_cluster", CREATE),
+    ]);
+    expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+    await host.settled();
+  });
+
+  test("no password is on the disk or in the log", async () => {
+    await host.driver.start("create_cluster", CREATE);
+    await host.settled();
+    expect(JSON.stringify([host.disk.durable, host.log.lines])).not.toContain("correct horse");
+  });
+
+  test("chosen storage folders are used, and again after a restart; without a choice the configured ones hold", async () => {
+    const defaults = host.paths;
+    await host.driver.start("create_cluster", { ...CREATE, paths: { persistent: join(dir, "mine") } });
+    await host.settled();
+    const chosen = { ...defaults, persistent: join(dir, "mine") };
+    expect(host.paths).toEqual(chosen);
+    host.paths = defaults;
+    await host.restart();
+    expect(host.paths).toEqual(chosen);
+  });
+});
+
+describe("a request that cannot be right is refused at once and changes nothing", () => {
+  test.each([
+    ["a create without a name", "create_cluster", request()],
+    ["a join without nodes", "join_cluster", request()],
+    ["a node that is no address", "join_cluster", request({ nodes: ["https://10.0.0.1"] })],
+    [
+      "another host's address",
+      "create_cluster",
+      { ...CREATE, identity: { addr: "10.9.9.9", externalAddrs: [] } },
+    ],
+    ["no address at all", "create_cluster", { ...CREATE, identity: { addr: "eth0", externalAddrs: [] } }],
+    ["an external address that is none", "create_cluster", { ...CREATE, identity: { externalAddrs: ["x"] } }],
+    ["a recovery", "recover_cluster", CREATE],
+  ] as const)("%s", async (_what, action, body) => {
+    await expect(host.driver.start(action, body)).rejects.toSatisfy(ofKind("config_error"));
+    expect(host.driver.state).toEqual({ name: "idle" });
+    expect(host.states).toEqual([]);
+  });
+
+  test("naming the field and what would be right", async () => {
+    const body = { ...CREATE, identity: { addr: "10.9.9.9", externalAddrs: [] } };
+    await expect(host.driver.start("create_cluster", body)).rejects.toThrow(
+      /node\.identity\.addr: .*10\.0\.0\.1/,
+    );
+  });
+});
+
+describe("a failure", () => {
+  test("of a path ends in path_error, and a new request is taken", async () => {
+    await writeFile(join(dir, "file"), "");
+    await host.driver.start("create_cluster", { ...CREATE, paths: { persistent: join(dir, "file") } });
+    const failed = await host.settled();
+    expect(failed).toMatchObject({
+      name: "error",
+      failure: { code: "path_error", details: { path: join(dir, "file") } },
+    });
+
+    await host.driver.start("create_cluster", CREATE);
+    expect(host.driver.state).toMatchObject({ name: "initiated", attempt: 2 });
+    expect(await host.settled()).toMatchObject({ name: "completed", attempt: 2 });
+  });
+
+  test("nobody expected ends in internal_error with an incident, and its cause in the log alone", async () => {
+    host.runtime.before = (step) => {
+      if (step === "found") throw new Error("the disk said something odd");
+    };
+    await host.driver.start("create_cluster", CREATE);
+    const failed = await host.settled();
+    expect(failed).toMatchObject({
+      failure: { code: "internal_error", details: { incident: expect.any(String) as string } },
+    });
+    expect(JSON.stringify(failed)).not.toContain("odd");
+    expect(host.log.matching("nobody expected")).toHaveLength(1);
+    expect(host.runtime.steps).toEqual(["forget"]);
+  });
+
+  test("after the cluster was founded takes it back", async () => {
+    host.runtime.found = async (cluster) => {
+      await host.deps.identity.saveCluster(cluster);
+      (host.runtime.registry as LocalRegistry).quorum = false;
+    };
+    await host.driver.start("create_cluster", CREATE);
+    expect(await host.settled()).toMatchObject({ name: "error", failure: { code: "connect_error" } });
+    expect(host.disk.durable.cluster).toBeNull();
+    expect(host.driver.uid).toBeNull();
+  });
+
+  test("that cannot be taken back is taken back before the next attempt", async () => {
+    let broken = true;
+    host.runtime.before = (step) => {
+      if (broken && step === "forget") throw new Error("not now");
+    };
+    const found = host.runtime.found.bind(host.runtime);
+    host.runtime.found = async (cluster) => {
+      await found(cluster);
+      if (broken) host.runtime.registry.submit = () => Promise.reject(new Error("no commit"));
+    };
+    await host.driver.start("create_cluster", CREATE);
+    expect(await host.settled()).toMatchObject({ name: "error" });
+    expect(host.disk.durable.cluster).not.toBeNull();
+
+    broken = false;
+    await host.driver.start("create_cluster", CREATE);
+    expect(await host.settled()).toMatchObject({ name: "completed" });
+    expect(host.runtime.steps).toEqual(["found", "forget", "found"]);
+  });
+});
+
+describe("time", () => {
+  test("an attempt that takes too long is stopped and taken back", async () => {
+    const stuck = stickAt("found");
+    await host.driver.start("create_cluster", CREATE);
+    await stuck.reached;
+    await host.clock.advance(121_000);
+    expect(host.driver.state.name).toBe("running"); // It has not unwound yet, so nothing else may start.
+    await expect(host.driver.start("create_cluster", CREATE)).rejects.toSatisfy(
+      ofKind("bootstrap_in_progress"),
+    );
+    stuck.goOn();
+    expect(await host.settled()).toMatchObject({
+      name: "error",
+      failure: { details: { message: expect.stringContaining("120 s") as string } },
+    });
+    expect(host.disk.durable.cluster).toBeNull();
+  });
+
+  test("nothing ticks when nothing runs", async () => {
+    await host.driver.start("create_cluster", CREATE);
+    await host.settled();
+    expect(host.clock.timers).toBe(0);
+  });
+});
+
+describe("a restart", () => {
+  const attempt = { action: "join_cluster", attempt: 7, startedAt: at } as const;
+  const identity = { clusterId: "c", incarnation: 1, uid: 4, contacts: [] };
+  const failure = { code: "access_denied", details: { message: "no" } } as const;
+
+  test.each<[string, BootstrapState, boolean, string, readonly string[]]>([
+    ["idle", { name: "idle" }, false, "idle", []],
+    ["initiated", { name: "initiated", ...attempt }, false, "error", []],
+    ["running, nothing entered yet", { name: "running", ...attempt }, false, "error", []],
+    ["running, entered", { name: "running", ...attempt }, true, "error", ["forget"]],
+    [
+      "error, not yet taken back",
+      { name: "error", ...attempt, failure, endedAt: at },
+      true,
+      "error",
+      ["forget"],
+    ],
+    ["removed, not yet forgotten", { name: "idle", reason: "removed" }, true, "idle", ["forget"]],
+    ["completed", { name: "completed", ...attempt, endedAt: at }, true, "completed", []],
+    ["completed, but the record is gone", { name: "completed", ...attempt, endedAt: at }, false, "error", []],
+  ])("%s", async (_what, state, entered, name, steps) => {
+    await host.deps.store.save(state);
+    if (entered) await host.deps.identity.saveCluster(identity);
+    expect(await host.restart()).toMatchObject({ name });
+    expect(host.runtime.steps).toEqual(steps);
+    expect(host.driver.uid).toBe(name === "completed" ? 4 : null);
+    expect(host.disk.durable.bootstrap.name).toBe(name);
+  });
+
+  test("in the middle says so, and a new request is taken", async () => {
+    await host.deps.store.save({ name: "running", ...attempt });
+    expect(await host.restart()).toMatchObject({
+      failure: {
+        code: "internal_error",
+        details: { message: expect.stringContaining("restarted") as string },
+      },
+    });
+    await host.driver.start("create_cluster", CREATE);
+    expect(await host.settled()).toMatchObject({ name: "completed", attempt: 8 });
+  });
+});
+
+test("killed at each write of a create, the next life finds `error` or `completed` and can always go on", async () => {
+  for (let kill = 1; ; kill += 1) {
+    const victim = new FakeHost({ peer: FOUNDER, strangers: new FakeStrangers(), dir });
+    await victim.driver.resume();
+    let writes = 0;
+    let dead = false;
+    victim.disk.beforeWrite = () => {
+      writes += 1;
+      if (writes < kill) return Promise.resolve();
+      dead = true;
+      return new Promise(() => undefined); // The process is gone: nothing after this happens.
+    };
+    const started = victim.driver.start("create_cluster", CREATE);
+    await Promise.race([started.then(() => victim.settled()), until(() => dead)]);
+    if (!dead) {
+      expect(kill).toBeGreaterThan(4); // initiated, running, identity, completed
+      return;
+    }
+    victim.disk.beforeWrite = () => Promise.resolve();
+    const { name } = await victim.restart();
+    expect(["idle", "error"]).toContain(name);
+    expect(victim.disk.durable.cluster).toBeNull();
+    await victim.driver.start("create_cluster", CREATE);
+    expect(await victim.settled()).toMatchObject({ name: "completed" });
+  }
+});
+
+test("a host that was taken out of its cluster is idle again, says why, and may create another one", async () => {
+  await host.driver.start("create_cluster", CREATE);
+  await host.settled();
+  await host.driver.removed("removed by admin");
+  expect(host.driver.state).toEqual({ name: "idle", reason: "removed by admin" });
+  expect(host.driver.uid).toBeNull();
+  expect(host.disk.durable.cluster).toBeNull();
+  await host.driver.start("create_cluster", CREATE);
+  expect(await host.settled()).toMatchObject({ name: "completed", attempt: 1 });
+});
+
+describe("closing", () => {
+  test("stops an attempt, which takes back what it did", async () => {
+    const stuck = stickAt("found");
+    await host.driver.start("create_cluster", CREATE);
+    await stuck.reached;
+    const closed = host.driver[Symbol.asyncDispose]();
+    stuck.goOn();
+    await closed;
+    expect(host.disk.durable.bootstrap).toMatchObject({ name: "error", failure: { code: "internal_error" } });
+    expect(host.disk.durable.cluster).toBeNull();
+    await expect(host.driver.start("create_cluster", CREATE)).rejects.toSatisfy(ofKind("overloaded"));
+  });
+
+  test("without an attempt is nothing", async () => {
+    await host.driver[Symbol.asyncDispose]();
+    expect(host.driver.state).toEqual({ name: "idle" });
+  });
+});
+
+test("an outcome that the disk refuses stays open until the next start, which settles it", async () => {
+  host.disk.beforeWrite = async () => {
+    if (host.disk.seen.cluster !== null && host.driver.state.name === "running") throw new Error("EIO");
+  };
+  await host.driver.start("create_cluster", CREATE);
+  await until(() => host.log.matching("could not be saved").length > 0);
+  expect(host.driver.state.name).toBe("running");
+  host.disk.beforeWrite = () => Promise.resolve();
+  expect(await host.restart()).toMatchObject({ name: "error" });
+  expect(host.disk.durable.cluster).toBeNull();
+});
+
+/** The attempt waits at this step until the test lets it go on. */
+function stickAt(stuck: "found" | "forget") {
+  const reached = Promise.withResolvers<void>();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  host.runtime.before = (step) => {
+    if (step !== stuck) return undefined;
+    reached.resolve();
+    return promise;
+  };
+  return { reached: reached.promise, goOn: () => resolve() };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
