@@ -41,16 +41,12 @@ async function run(config: Config): Promise<number> {
     const agent = await startAgent(config, { log });
     log.info({ urls: agent.urls, data_dir: config.dataDir }, "agent is ready");
     await notifier.ready(`ready at ${agent.urls.join(" ")}`, () => agent.healthy());
-    const failure = await Promise.race([stopAsked, agent.failed.catch((error: unknown) => ({ error }))]);
-    if (failure !== null) {
-      log.fatal({ err: failure.error }, explainFailure(failure.error) ?? "the agent cannot go on");
-      limitStopping(log);
-    }
+    await stopAsked;
     const stopping = notifier.stopping();
     await agent.stop();
     await stopping;
     log.info({}, "agent has stopped");
-    return failure === null ? 0 : 1;
+    return 0;
   } catch (error) {
     const expected = explainFailure(error);
     if (expected === null) log.fatal({ err: error }, "the agent cannot go on");
@@ -59,8 +55,8 @@ async function run(config: Config): Promise<number> {
   }
 }
 
-/** Resolves with null at the first signal to stop. From then on the clock runs, and a second signal ends the process at once. */
-function untilSignal(log: RootLog): Promise<null> {
+/** Resolves at the first signal to stop. From then on the clock runs, and a second signal ends the process at once. */
+function untilSignal(log: RootLog): Promise<void> {
   return new Promise((resolve) => {
     let first: number | null = null;
     for (const signal of SIGNALS) {
@@ -69,8 +65,11 @@ function untilSignal(log: RootLog): Promise<null> {
         if (first === null) {
           first = now;
           log.info({ signal }, "stopping");
-          limitStopping(log);
-          resolve(null);
+          setTimeout(() => {
+            log.fatal({ limit_ms: STOP_MS_MAX }, "could not stop in order within the limit, ending as it is");
+            process.exit(1);
+          }, STOP_MS_MAX).unref();
+          resolve();
         } else if (now - first > SAME_KEY_MS) {
           log.fatal({ signal }, "second signal, ending at once");
           process.exit(1);
@@ -78,13 +77,6 @@ function untilSignal(log: RootLog): Promise<null> {
       });
     }
   });
-}
-
-function limitStopping(log: RootLog): void {
-  setTimeout(() => {
-    log.fatal({ limit_ms: STOP_MS_MAX }, "could not stop in order within the limit, ending as it is");
-    process.exit(1);
-  }, STOP_MS_MAX).unref();
 }
 
 /** What nobody caught is a defect: the state is unknown, so the process ends and whoever started it starts it anew. */
