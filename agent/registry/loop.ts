@@ -1,0 +1,226 @@
+import type { StateMachine } from "./apply.ts";
+import { CONSENSUS, toWire } from "./wire.ts";
+import type { Clock } from "#agent/ports/clock.ts";
+import type { Log } from "#agent/ports/log.ts";
+import type { LogStore } from "#agent/ports/store.ts";
+import type { StreamClass, Transport } from "#agent/ports/transport.ts";
+import type { Message, SnapshotMeta } from "#shared/consensus/messages.ts";
+import type { Consensus, CoreStatus, HardState, Ready, ReadState } from "#shared/consensus/ready.ts";
+import { CONSENSUS_INBOX_MAX } from "#shared/lib/limits.ts";
+
+/** Ticks made up for after a stall. The rest is forgiven: the peers' messages waited too, so their silence proves nothing. */
+const TICKS_PER_TURN_MAX = 2;
+/** Appends with more text than this travel on the bulk stream, where they hold up no heartbeat. */
+const CONTROL_APPEND_CHARS_MAX = 32 * 1024;
+/** Entries applied before the event loop gets a turn. */
+const APPLY_AT_ONCE = 512;
+
+export interface LoopDeps {
+  readonly core: Consensus;
+  readonly machine: Pick<StateMachine, "apply" | "halt" | "halted">;
+  readonly store: LogStore;
+  readonly transport: Pick<Transport, "send">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Makes a fetched snapshot durable and lets it take the state's place. */
+  readonly install: (meta: SnapshotMeta) => Promise<void>;
+  readonly onReads: (reads: readonly ReadState[]) => void;
+  /** After each turn: status and state are those of now. */
+  readonly onTurn: () => void;
+}
+
+/**
+ * The only loop around the consensus core. A turn takes in everything that has come (messages, tasks, ticks), then works
+ * off what the core has ready, in the order of shared/consensus/ready.ts. Input waits while a Ready is being saved: that
+ * makes one write of many proposals, and a leader whose disk stalls falls silent and is replaced.
+ */
+export class ConsensusLoop {
+  readonly #deps: LoopDeps;
+  #inbox: Message[] = [];
+  #tasks: ((core: Consensus) => void)[] = [];
+  #ticks = 0;
+  #ticking: Disposable | null = null;
+  #turn: Promise<void> | null = null;
+  #scheduled = false;
+  #ended = false;
+  #status: CoreStatus;
+  #hardState: HardState;
+  /** A commit index that no write has carried yet. It only saves time after a restart, so it waits for company. */
+  #unsaved: HardState | null = null;
+
+  constructor(deps: LoopDeps, options: { readonly hardState: HardState }) {
+    this.#deps = deps;
+    this.#status = deps.core.status();
+    this.#hardState = options.hardState;
+  }
+
+  start(tickMs: number): void {
+    this.#ticking = this.#deps.clock.every(tickMs, () => {
+      this.#ticks += 1;
+      this.#wake();
+    });
+  }
+
+  /** What the core reported at the end of the last turn. */
+  get status(): CoreStatus {
+    return this.#status;
+  }
+
+  /** True once consensus has stopped here, on request or because a write failed. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** A checked message from a member. */
+  step(message: Message): void {
+    if (this.#ended || this.#inbox.length >= CONSENSUS_INBOX_MAX) return;
+    this.#inbox.push(message);
+    this.#wake();
+  }
+
+  /** Runs in the next turn, before the core is asked what is ready. Dropped after the end. */
+  do(task: (core: Consensus) => void): void {
+    if (this.#ended) return;
+    this.#tasks.push(task);
+    this.#wake();
+  }
+
+  /** Ends after the turn that is under way. */
+  async stop(): Promise<void> {
+    this.#end();
+    await this.#turn;
+    if (this.#unsaved === null || this.#deps.machine.halted !== null) return;
+    await this.#deps.store.append({
+      truncateFrom: null,
+      entries: [],
+      hardState: this.#unsaved,
+      sync: false,
+    });
+    this.#unsaved = null;
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#ticking?.[Symbol.dispose]();
+    this.#inbox = [];
+    this.#tasks = [];
+  }
+
+  /** An immediate: everything that the event loop has read from its sockets by then goes into one turn. */
+  #wake(): void {
+    if (this.#scheduled || this.#turn !== null || this.#ended) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (this.#ended) return;
+      this.#turn = this.#run()
+        .catch((error: unknown) => this.fail(error))
+        .finally(() => {
+          this.#turn = null;
+          if (this.#hasInput) this.#wake();
+        });
+    });
+  }
+
+  get #hasInput(): boolean {
+    return this.#inbox.length > 0 || this.#tasks.length > 0 || this.#ticks > 0;
+  }
+
+  async #run(): Promise<void> {
+    const { core } = this.#deps;
+    do {
+      const idle = this.#takeInput();
+      if (core.hasReady()) await this.#process(core.ready());
+      else if (idle) await this.#saveCommit();
+      this.#status = core.status();
+      this.#deps.onTurn();
+    } while (!this.#ended && (this.#hasInput || core.hasReady()));
+  }
+
+  /** True when nothing but time has passed. */
+  #takeInput(): boolean {
+    const { core, log } = this.#deps;
+    const inbox = this.#inbox;
+    const tasks = this.#tasks;
+    const ticks = Math.min(this.#ticks, TICKS_PER_TURN_MAX);
+    if (this.#ticks > TICKS_PER_TURN_MAX) log.debug({ ticks: this.#ticks }, "the consensus loop was held up");
+    this.#inbox = [];
+    this.#tasks = [];
+    this.#ticks = 0;
+    for (const message of inbox) core.step(message);
+    for (const task of tasks) task(core);
+    for (let i = 0; i < ticks; i += 1) core.tick();
+    return inbox.length === 0 && tasks.length === 0;
+  }
+
+  async #process(ready: Ready): Promise<void> {
+    const { core, machine } = this.#deps;
+    this.#send(ready.sendNow);
+    if (ready.hardState !== null) this.#hardState = ready.hardState;
+    if (ready.snapshot !== null) await this.#install(ready.snapshot);
+    await this.#save(ready);
+    this.#send(ready.sendAfter);
+    let since = 0;
+    for (const entry of ready.committed) {
+      machine.apply(entry);
+      since += 1;
+      if (since % APPLY_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#deps.onReads(ready.reads);
+    core.advance(ready);
+  }
+
+  async #install(meta: SnapshotMeta): Promise<void> {
+    await this.#deps.install(meta);
+    await this.#deps.store.reset(this.#hardState);
+    this.#unsaved = null;
+  }
+
+  async #save({ truncateFrom, entries, hardState, mustSync }: Ready): Promise<void> {
+    if (!mustSync && truncateFrom === null && entries.length === 0) {
+      this.#unsaved = hardState ?? this.#unsaved;
+      return;
+    }
+    await this.#deps.store.append({
+      truncateFrom,
+      entries,
+      hardState: hardState ?? this.#unsaved,
+      sync: mustSync,
+    });
+    this.#unsaved = null;
+  }
+
+  async #saveCommit(): Promise<void> {
+    if (this.#unsaved === null) return;
+    const hardState = this.#unsaved;
+    this.#unsaved = null;
+    await this.#deps.store.append({ truncateFrom: null, entries: [], hardState, sync: false });
+  }
+
+  #send(messages: readonly Message[]): void {
+    const { transport } = this.#deps;
+    for (const message of messages) {
+      const sent = transport.send(message.to, streamOf(message), CONSENSUS, toWire(message));
+      if (!sent && (message.type === "append" || message.type === "snapshot")) {
+        this.#tasks.push((core) => core.reportUnreachable(message.to));
+      }
+    }
+  }
+
+  /** A write failed. What reached the disk is unknown now, so nothing more may be promised (agent/ports/store.ts). */
+  fail(error: unknown): void {
+    const { machine, log } = this.#deps;
+    log.error({ err: error }, "consensus has stopped on this agent");
+    const cause = error instanceof Error ? error.message : String(error);
+    machine.halt(`consensus has stopped on this agent (${cause}); check its disk, then restart it`);
+    this.#end();
+    this.#deps.onTurn();
+  }
+}
+
+function streamOf(message: Message): StreamClass {
+  if (message.type !== "append") return "control";
+  let chars = 0;
+  for (const entry of message.entries) chars += entry.data.length;
+  return chars > CONTROL_APPEND_CHARS_MAX ? "bulk" : "control";
+}

@@ -1,0 +1,325 @@
+import { StateMachine } from "./apply.ts";
+import { Feed } from "./feed.ts";
+import { Freshness } from "./freshness.ts";
+import { SnapshotIntake } from "./intake.ts";
+import { ConsensusLoop } from "./loop.ts";
+import type { ReplicaOptions } from "./options.ts";
+import { PullServer } from "./pulls.ts";
+import { ReadBarriers } from "./reads.ts";
+import { Snapshotter } from "./snapshotter.ts";
+import { Standing } from "./standing.ts";
+import type { Beginning } from "./start.ts";
+import { Submitter } from "./submit.ts";
+import { SnapshotServer } from "./transfer.ts";
+import { VoterKeeper } from "./voters.ts";
+import { IndexWaiters } from "./waiters.ts";
+import type { Watchers } from "./watch.ts";
+import { check, type Complaints } from "./wire.ts";
+import type { Clock } from "#agent/ports/clock.ts";
+import type { Log } from "#agent/ports/log.ts";
+import type { Registry, RegistryStatus, Submitted } from "#agent/ports/registry.ts";
+import type { Stores } from "#agent/ports/store.ts";
+import type { Transport, Wire } from "#agent/ports/transport.ts";
+import type { Consensus, CoreOptions, CoreStart } from "#shared/consensus/ready.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+import type { Command } from "#shared/registry/command.ts";
+import type { RegistryState } from "#shared/registry/state.ts";
+
+/** What the replica is built on; the composition root gives it. */
+export interface ReplicaDeps {
+  readonly transport: Transport;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+  readonly createCore: (options: CoreOptions, start: CoreStart) => Consensus;
+  readonly membership: { isAlive(peer: MemberId): boolean };
+  /** How many times this agent has started: numbers its sessions in the registry. */
+  readonly session: number;
+}
+
+interface Shared {
+  readonly watchers: Watchers;
+  readonly complaints: Complaints;
+  /** Numbers this agent's commands; it never starts anew while the agent runs, for its session does not either. */
+  readonly nextSeq: () => number;
+}
+
+/** This agent's part in one cluster, from entering (or starting) to leaving (or stopping). Wires the driver's parts together. */
+export class Participant {
+  readonly #deps: ReplicaDeps;
+  readonly #options: ReplicaOptions;
+  readonly #complaints: Complaints;
+  readonly #loop: ConsensusLoop;
+  readonly #machine: StateMachine;
+  readonly #waiters: IndexWaiters;
+  readonly #freshness = new Freshness();
+  readonly #feed: Feed;
+  readonly #standing: Standing;
+  readonly #submitter: Submitter;
+  readonly #reads: ReadBarriers;
+  readonly #pulls: PullServer;
+  readonly #snapshotter: Snapshotter;
+  readonly #snapshots: SnapshotServer;
+  readonly #keeper: VoterKeeper;
+  readonly #intake: SnapshotIntake;
+  #beat: Disposable | null = null;
+
+  constructor(deps: ReplicaDeps & Shared, beginning: Beginning, options: ReplicaOptions) {
+    const { transport, stores, clock, log, membership, watchers, session } = deps;
+    const { self } = transport;
+    this.#deps = deps;
+    this.#options = options;
+    this.#complaints = deps.complaints;
+    const { electionTicks, heartbeatTicks } = options;
+    const core = deps.createCore(
+      { id: self, electionTicks, heartbeatTicks, random: deps.random },
+      beginning.core,
+    );
+    const isAlive = (peer: MemberId): boolean => membership.isAlive(peer);
+    const waiters = new IndexWaiters({ clock });
+    const machine = new StateMachine(
+      {
+        log,
+        watchers,
+        waiters,
+        onAnswer: (seq, index, result) => this.#submitter.answered(seq, index, result),
+        onApplied: (entry) => {
+          this.#snapshotter.count(entry);
+          this.#freshness.appliedTo(entry.index);
+        },
+      },
+      { self, session },
+    );
+    machine.start(beginning.state);
+    const loop = new ConsensusLoop(
+      {
+        core,
+        machine,
+        transport,
+        clock,
+        log,
+        store: stores.log,
+        install: (meta) => this.#intake.install(meta),
+        onReads: (reads) => this.#reads.onReads(reads),
+        onTurn: () => this.#onTurn(),
+      },
+      { hardState: beginning.core.hardState },
+    );
+    this.#waiters = waiters;
+    this.#machine = machine;
+    this.#loop = loop;
+    this.#feed = new Feed(
+      {
+        loop,
+        transport,
+        clock,
+        log,
+        freshness: this.#freshness,
+        applied: () => machine.index,
+        fetchSnapshot: (from) => this.#intake.fetch(from),
+      },
+      options,
+    );
+    const standing = new Standing({
+      loop,
+      machine,
+      clock,
+      transport,
+      isAlive,
+      feed: this.#feed,
+      freshness: this.#freshness,
+    });
+    this.#standing = standing;
+    const towardsLeader = {
+      loop,
+      transport,
+      clock,
+      leadership: () => standing.leadership(),
+      missing: () => standing.missing(),
+    };
+    this.#submitter = new Submitter({ ...towardsLeader, nextSeq: deps.nextSeq }, { session });
+    this.#reads = new ReadBarriers(towardsLeader);
+    this.#pulls = new PullServer({ ...towardsLeader, core, ageMs: () => standing.ageMs() });
+    this.#snapshots = new SnapshotServer({ snapshots: stores.snapshots, clock });
+    this.#snapshotter = new Snapshotter(
+      { core, loop, machine, stores, log, onFailure: (error) => loop.fail(error) },
+      { ...options, lastSnapshotBytes: beginning.snapshotBytes },
+    );
+    this.#intake = new SnapshotIntake({
+      transport,
+      stores,
+      log,
+      loop,
+      machine,
+      snapshotter: this.#snapshotter,
+      freshness: this.#freshness,
+    });
+    this.#keeper = new VoterKeeper(
+      {
+        loop,
+        machine,
+        clock,
+        log,
+        isAlive,
+        submit: (command) => this.submit(command, { by: "agent" }),
+      },
+      { ...options, self },
+    );
+  }
+
+  start(): void {
+    const { tickMs } = this.#options;
+    this.#loop.start(tickMs);
+    // Deadlines pass also while a turn hangs on a slow disk, and after consensus has stopped.
+    this.#beat = this.#deps.clock.every(tickMs, () => this.#expire());
+    this.#loop.do(() => undefined);
+  }
+
+  /** For the founder, who waits for nobody: campaigns at once and resolves when the registry can be written. */
+  async lead(timeoutMs: number): Promise<void> {
+    this.#loop.do((core) => core.tick());
+    const { commit } = this.#loop.status;
+    await this.#waiters.wait(commit + 1, this.#machine.index, { timeoutMs }); // The new leader's own first entry.
+  }
+
+  async stop(reason: AppError): Promise<void> {
+    this.#intake.stop(reason);
+    this.#feed.stop();
+    this.#beat?.[Symbol.dispose]();
+    await this.#loop.stop();
+    await this.#snapshotter.idle();
+    this.#submitter.failAll(reason);
+    this.#reads.failAll(reason);
+    this.#pulls.failAll(reason);
+    this.#waiters.failAll(reason);
+  }
+
+  get state(): Readonly<RegistryState> {
+    return this.#machine.state;
+  }
+
+  status(): RegistryStatus {
+    return this.#standing.status();
+  }
+
+  submit(command: Command, options: Parameters<Registry["submit"]>[1]): Promise<Submitted> {
+    if (this.#machine.halted !== null) return Promise.reject(this.#standsStill());
+    return this.#submitter.submit(command, options, this.#options.submitMs);
+  }
+
+  async readBarrier(options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<number> {
+    if (this.#machine.halted !== null) throw this.#standsStill();
+    const { clock } = this.#deps;
+    const endMs = clock.monotonicMs() + options.timeoutMs;
+    const index = await this.#reads.index(options);
+    return this.waitForIndex(index, { ...options, timeoutMs: endMs - clock.monotonicMs() });
+  }
+
+  waitForIndex(
+    index: number,
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<number> {
+    return this.#waiters.wait(index, this.#machine.index, options);
+  }
+
+  /** Resolves when somebody else leads, nobody can, or the time is up. */
+  async handOver(timeoutMs: number): Promise<void> {
+    const { clock } = this.#deps;
+    const endMs = clock.monotonicMs() + timeoutMs;
+    let asked: MemberId | null = null;
+    while (!this.#loop.ended && this.#loop.status.role === "leader" && clock.monotonicMs() < endMs) {
+      const heir = this.#heir();
+      if (heir === null) return;
+      if (heir !== asked) this.#loop.do((core) => void core.transferTo(heir));
+      asked = heir;
+      await clock.sleep(HAND_OVER_LOOK_MS);
+    }
+  }
+
+  /** A consensus message from a proven sender. */
+  onMessage(from: MemberId, body: Wire): void {
+    if (!check.message.Check(body)) {
+      this.#complaints.about(from, "consensus", "unknown shape");
+      return;
+    }
+    if (body.from !== from || body.to !== this.#deps.transport.self) {
+      this.#complaints.about(from, body.type, "not from its sender, or not for this agent");
+      return;
+    }
+    if (body.term >= this.#loop.status.term) {
+      if (body.type === "append" || body.type === "heartbeat") {
+        this.#freshness.heard(body.commit, this.#deps.clock.monotonicMs(), this.#machine.index);
+      }
+      if (body.type === "snapshot") this.#intake.offered(from, body.meta);
+    }
+    this.#loop.step(body);
+  }
+
+  propose(from: MemberId, body: Wire): Promise<Wire> {
+    if (this.#machine.halted !== null) return Promise.reject(this.#standsStill());
+    return this.#submitter.propose(from, body);
+  }
+
+  pull(body: Wire, signal: AbortSignal): Promise<Wire> {
+    return this.#pulls.serve(body, signal);
+  }
+
+  readIndex(body: Wire): Promise<Wire> {
+    return this.#reads.serve(body);
+  }
+
+  snapshot(body: Wire): Promise<Wire> {
+    return this.#snapshots.serve(body);
+  }
+
+  #onTurn(): void {
+    this.#standing.onTurn();
+    this.#submitter.onTurn();
+    this.#reads.onTurn();
+    this.#pulls.onTurn();
+    this.#keeper.onTurn();
+    this.#snapshotter.onTurn(this.#loop.status.applied);
+    if (this.#machine.halted !== null) this.#onHalted();
+  }
+
+  #expire(): void {
+    this.#submitter.onTurn();
+    this.#reads.onTurn();
+    this.#pulls.onTurn();
+    this.#snapshots.onTurn();
+    this.#waiters.expire(this.#machine.index);
+  }
+
+  /** Nothing will be applied here any more: callers need not wait, and somebody who can apply had better lead. */
+  #onHalted(): void {
+    const reason = this.#standsStill();
+    this.#submitter.failAll(reason);
+    this.#reads.failAll(reason);
+    const heir = this.#heir();
+    const { role, transferee } = this.#loop.status;
+    if (this.#loop.ended || role !== "leader" || heir === null || transferee !== null) return;
+    this.#loop.do((core) => void core.transferTo(heir));
+  }
+
+  #standsStill(): AppError {
+    const { leader, missing } = this.status();
+    return new AppError("quorum_lost", { leader, missing }, this.#machine.halted ?? undefined);
+  }
+
+  /** The voter that is furthest and answers. */
+  #heir(): MemberId | null {
+    const { config, progress } = this.#loop.status;
+    let best: { readonly peer: MemberId; readonly match: number } | null = null;
+    for (const peer of config.voters) {
+      const known = progress.get(peer);
+      if (known?.active !== true || known.match <= (best?.match ?? -1)) continue;
+      best = { peer, match: known.match };
+    }
+    return best?.peer ?? null;
+  }
+}
+
+const HAND_OVER_LOOK_MS = 20;

@@ -1,0 +1,137 @@
+import type { Feed } from "./feed.ts";
+import type { Freshness } from "./freshness.ts";
+import type { ConsensusLoop } from "./loop.ts";
+import type { StateMachine } from "./apply.ts";
+import type { Leadership } from "./submit.ts";
+import type { Clock } from "#agent/ports/clock.ts";
+import type { RegistryStatus } from "#agent/ports/registry.ts";
+import type { Transport } from "#agent/ports/transport.ts";
+import type { VoterConfig } from "#shared/consensus/messages.ts";
+import { isVoter, quorumReached } from "#shared/consensus/quorum.ts";
+import type { CoreStatus } from "#shared/consensus/ready.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+
+/** A leader heard by a majority within this time serves what is newest; the core itself notices a loss only later. */
+const LIVE_QUORUM_MS = 1200;
+/** How long a part of the configuration may be without a leader before it pulls like anybody else. */
+const LEADERLESS_MS = 3000;
+
+interface Deps {
+  readonly loop: Pick<ConsensusLoop, "status" | "ended">;
+  readonly feed: Pick<Feed, "leadership" | "running" | "start" | "stop">;
+  readonly machine: StateMachine;
+  readonly freshness: Freshness;
+  readonly clock: Clock;
+  readonly transport: Pick<Transport, "self" | "connected">;
+  readonly isAlive: (peer: MemberId) => boolean;
+}
+
+/** Where this agent stands: its role, whom it follows, how old its copy is, and by which way it follows the log. */
+export class Standing {
+  readonly #deps: Deps;
+  /** When a majority was last known to follow this leader. */
+  #majorityAtMs = -Infinity;
+  #leaderlessSinceMs: number | null = null;
+  #wasLeader = false;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Who leads: by consensus for those who take part, by hearsay for those who pull. */
+  leadership(): Leadership {
+    const { loop, feed, transport } = this.#deps;
+    const { config, leader, term } = loop.status;
+    if (loop.ended) return { leader: null, term };
+    if (leader !== null && takesPart(config, transport.self)) return { leader, term };
+    const hearsay = feed.leadership;
+    return feed.running && hearsay.term >= term && hearsay.leader !== transport.self
+      ? hearsay
+      : { leader: null, term };
+  }
+
+  ageMs(): number | null {
+    const { loop, clock, freshness } = this.#deps;
+    const now = clock.monotonicMs();
+    if (loop.status.role === "leader" && !loop.ended && now - this.#majorityAtMs < LIVE_QUORUM_MS) return 0;
+    return freshness.ageMs(now);
+  }
+
+  /** Voters that this agent cannot reach, while nobody it knows of leads. */
+  missing(): MemberId[] {
+    const { loop, transport, isAlive } = this.#deps;
+    const { voters, outgoing } = loop.status.config;
+    const connected = new Set(transport.connected());
+    return [...new Set([...voters, ...outgoing])].filter(
+      (peer) => peer !== transport.self && !(connected.has(peer) && isAlive(peer)),
+    );
+  }
+
+  status(): RegistryStatus {
+    const { loop, machine, clock, transport } = this.#deps;
+    const { role, commit, config } = loop.status;
+    const { leader, term } = this.leadership();
+    const live = clock.monotonicMs() - this.#majorityAtMs < LIVE_QUORUM_MS;
+    const quorum = leader !== null && (leader !== transport.self || live);
+    const votes = isVoter(config, transport.self);
+    return {
+      role: votes ? (loop.ended ? "follower" : role) : "learner",
+      term,
+      leader,
+      applied: machine.index,
+      commit,
+      config,
+      ageMs: this.ageMs(),
+      quorum,
+      missing: quorum ? [] : this.missing(),
+      halted: machine.halted,
+    };
+  }
+
+  onTurn(): void {
+    const { loop, clock } = this.#deps;
+    const { status } = loop;
+    this.#observeMajority(status, clock.monotonicMs());
+    this.#chooseWay(status, clock.monotonicMs());
+  }
+
+  #observeMajority({ role, config, progress, commit }: CoreStatus, now: number): void {
+    const { transport, freshness, machine } = this.#deps;
+    const leads = role === "leader";
+    const elected = leads && !this.#wasLeader; // By a majority, just now.
+    this.#wasLeader = leads;
+    if (!leads) return;
+    const answers = (peer: MemberId): number =>
+      peer === transport.self || progress.get(peer)?.active === true ? 1 : 0;
+    if (!elected && quorumReached(config, answers) === 0) return;
+    this.#majorityAtMs = now;
+    freshness.heard(commit, now, machine.index);
+  }
+
+  /**
+   * Whoever the leader does not send the log to pulls it. So does a part of the configuration that hears no leader for
+   * long: it may have been voted out while it was away, and nobody will tell it otherwise.
+   */
+  #chooseWay({ config, leader }: CoreStatus, now: number): void {
+    const { feed, loop, transport } = this.#deps;
+    if (loop.ended) {
+      feed.stop();
+      return;
+    }
+    if (!takesPart(config, transport.self)) {
+      feed.start();
+      return;
+    }
+    if (leader !== null) {
+      this.#leaderlessSinceMs = null;
+      feed.stop();
+      return;
+    }
+    this.#leaderlessSinceMs ??= now;
+    if (now - this.#leaderlessSinceMs >= LEADERLESS_MS) feed.start();
+  }
+}
+
+function takesPart(config: VoterConfig, self: MemberId): boolean {
+  return isVoter(config, self) || config.learners.includes(self);
+}

@@ -1,0 +1,89 @@
+import { StoreDamaged, type Stores } from "#agent/ports/store.ts";
+import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
+import type { CoreStart, HardState } from "#shared/consensus/ready.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+import { emptyState } from "#shared/registry/reduce.ts";
+import { decodeState } from "#shared/registry/snapshot.ts";
+import type { RegistryState } from "#shared/registry/state.ts";
+
+const ADVICE =
+  "stop this agent, move its data directory away and join it to the cluster again; the other members hold the registry";
+
+/** What a member begins with: the core's part and the registry up to `core.applied`. */
+export interface Beginning {
+  readonly core: CoreStart;
+  readonly state: RegistryState;
+  /** Size of the snapshot it came from; 0 without one. */
+  readonly snapshotBytes: number;
+}
+
+/**
+ * The log of a new cluster: its first entry says who votes, so that whoever has the log knows it. It counts as committed in
+ * term 1, which nobody was elected in.
+ */
+export function foundingEntry(self: MemberId): { readonly entry: Entry; readonly hardState: HardState } {
+  const config = { voters: [self], outgoing: [], learners: [] };
+  return {
+    entry: { index: 1, term: 1, kind: "config", data: JSON.stringify(config) },
+    hardState: { term: 1, vote: null, commit: 1 },
+  };
+}
+
+/** Reads what the disk holds and checks that snapshot, log and commit index belong together. Rejects with StoreDamaged. */
+export async function loadBeginning(stores: Stores): Promise<Beginning> {
+  const snapshot = await stores.snapshots.load();
+  const { hardState, entries } = await stores.log.load();
+  const meta = snapshot?.meta ?? null;
+  const state = snapshot === null ? emptyState() : decode(snapshot.body, snapshot.meta);
+  const at = meta?.index ?? 0;
+  const first = entries[0]?.index ?? at + 1;
+  if (first > at + 1) {
+    throw new StoreDamaged(`log entries ${at + 1} to ${first - 1} are missing`, ADVICE);
+  }
+  if (meta !== null && !continues(meta, entries)) {
+    // A crash came between saving a fetched snapshot and clearing the log that it replaces.
+    const kept = { ...hardState, commit: Math.max(hardState.commit, at) };
+    await stores.log.reset(kept);
+    return beginning(kept, meta, [], state, snapshot?.body.length ?? 0);
+  }
+  const last = Math.max(at, entries.at(-1)?.index ?? 0);
+  if (hardState.commit > last) {
+    throw new StoreDamaged(
+      `log entries ${last + 1} to ${hardState.commit} were committed and are missing`,
+      ADVICE,
+    );
+  }
+  return beginning(hardState, meta, entries, state, snapshot?.body.length ?? 0);
+}
+
+function beginning(
+  hardState: HardState,
+  snapshot: SnapshotMeta | null,
+  entries: readonly Entry[],
+  state: RegistryState,
+  snapshotBytes: number,
+): Beginning {
+  return { core: { hardState, snapshot, entries, applied: state.index }, state, snapshotBytes };
+}
+
+function continues(meta: SnapshotMeta, entries: readonly Entry[]): boolean {
+  const first = entries[0];
+  if (first === undefined || first.index === meta.index + 1) return true;
+  return entries[meta.index - first.index]?.term === meta.term;
+}
+
+function decode(body: Uint8Array, meta: SnapshotMeta): RegistryState {
+  let state: RegistryState;
+  try {
+    state = decodeState(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8"));
+  } catch (error) {
+    throw new StoreDamaged(
+      `the snapshot at ${meta.index} cannot be read (${(error as Error).message})`,
+      ADVICE,
+    );
+  }
+  if (state.index !== meta.index || state.term !== meta.term) {
+    throw new StoreDamaged(`the snapshot at ${meta.index} holds the state at ${state.index}`, ADVICE);
+  }
+  return state;
+}
