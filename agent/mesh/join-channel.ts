@@ -2,7 +2,7 @@ import type { Connection, Stream } from "@libp2p/interface";
 import type { StrangerChannel, Wire } from "#agent/ports/transport.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { AppError } from "#shared/errors/app-error.ts";
-import { JOIN_FRAME_BYTES_MAX } from "#shared/lib/limits.ts";
+import { JOIN_CONVERSATION_MS_MAX, JOIN_FRAME_BYTES_MAX } from "#shared/lib/limits.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
 
 /** Messages that may lie unread: the conversation goes to and fro, so more than a few are an attack. */
@@ -44,7 +44,9 @@ export class JoinChannel implements StrangerChannel {
   async send(body: Wire): Promise<void> {
     const frame = encodeFrame(JSON.stringify(body), JOIN_FRAME_BYTES_MAX);
     try {
-      if (!this.#stream.send(frame)) await this.#stream.onDrain();
+      if (!this.#stream.send(frame)) {
+        await this.#stream.onDrain({ signal: AbortSignal.timeout(JOIN_CONVERSATION_MS_MAX) });
+      }
     } catch {
       throw new AppError("peer_unreachable", { peer: this.remote });
     }

@@ -280,15 +280,10 @@ export class Link {
         this.#log.warn({ peer: this.peer, method }, "answer dropped: the peer does not read");
       }
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      this.#log.error({ peer: this.peer, method }, "answer is too large for a frame");
-      lane.send({
-        a: id,
-        e: new AppError("too_large", {
-          what: "the answer",
-          limit_bytes: MESH_FRAME_BYTES_MAX,
-        }).toRefusal(),
-      });
+      this.#log.error({ peer: this.peer, method, err: error }, "answer does not fit a frame");
+      const what = "the answer";
+      const refusal = new AppError("too_large", { what, limit_bytes: MESH_FRAME_BYTES_MAX }).toRefusal();
+      lane.send({ a: id, e: refusal });
     }
   }
 

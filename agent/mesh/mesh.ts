@@ -119,9 +119,10 @@ export class Mesh implements Transport, StrangerTransport {
     try {
       await node.start();
     } catch (error) {
-      const cause = error instanceof Error ? error.message : String(error);
-      const rule = `cannot listen on ${this.#options.listen.join(", ")}: ${cause}`;
-      throw new AppError("config_error", { field: "mesh_listen", rule });
+      throw new AppError("config_error", {
+        field: "mesh_listen",
+        rule: `cannot listen: ${listenCause(error)}`,
+      });
     }
     this.#node = node;
     this.#deps.log.info({ peer: this.self, addresses: this.listenAddrs() }, "mesh listens");
@@ -295,6 +296,18 @@ export class Mesh implements Transport, StrangerTransport {
   }
 
   #emit(event: PeerEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.#deps.log.error({ peer: event.peer, err: error }, "peer listener failed"); // The link is not to blame.
+      }
+    }
   }
+}
+
+/** The system's own words (`listen EADDRINUSE: address already in use 10.0.0.1:9444`) out of libp2p's long ones. */
+function listenCause(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return /\blisten E[^\n]*/.exec(text)?.[0] ?? text;
 }

@@ -5,8 +5,8 @@ const CHUNK_BYTES = 65_000;
 
 /** One frame on its way. `sent` turns true when its first byte is handed to the stream: from then on it may arrive. */
 export interface Ticket {
+  readonly bytes: Uint8Array;
   sent: boolean;
-  bytes: Uint8Array | null;
 }
 
 /**
@@ -33,7 +33,7 @@ export class Outbox {
   /** Queues a frame; null when the buffer is full or the stream is gone. */
   push(frame: Uint8Array): Ticket | null {
     if (this.#closed || this.waitingBytes + frame.byteLength > this.#bytesMax) return null;
-    const ticket: Ticket = { sent: false, bytes: frame };
+    const ticket: Ticket = { bytes: frame, sent: false };
     this.#queue.push(ticket);
     this.#bytes += frame.byteLength;
     this.#schedule();
@@ -43,8 +43,11 @@ export class Outbox {
   /** Takes a frame back that has not been sent. False: too late. */
   takeBack(ticket: Ticket): boolean {
     if (ticket.sent) return false;
-    if (ticket.bytes !== null) this.#bytes -= ticket.bytes.byteLength;
-    ticket.bytes = null;
+    const at = this.#queue.indexOf(ticket);
+    if (at >= 0) {
+      this.#queue.splice(at, 1);
+      this.#bytes -= ticket.bytes.byteLength;
+    }
     return true;
   }
 
@@ -87,10 +90,8 @@ export class Outbox {
   }
 
   #sendChunk(): void {
-    const chunk = this.#nextChunk();
-    if (chunk.byteLength === 0) return;
     try {
-      this.#stream.send(chunk);
+      this.#stream.send(this.#nextChunk());
     } catch {
       this.close(); // The stream is closing: its close event tells the rest.
     }
@@ -104,11 +105,9 @@ export class Outbox {
     while (this.#rest === null && taken < this.#queue.length && size < CHUNK_BYTES) {
       const ticket = this.#queue[taken];
       taken += 1;
-      if (ticket === undefined || ticket.bytes === null) continue;
-      const { bytes } = ticket;
+      if (ticket === undefined) break;
       ticket.sent = true;
-      ticket.bytes = null;
-      size = this.#add(parts, size, bytes);
+      size = this.#add(parts, size, ticket.bytes);
     }
     this.#queue.splice(0, taken);
     this.#bytes -= size;

@@ -16,12 +16,13 @@ import { Link } from "./link.ts";
 const PROBE_MS = 1000;
 /** How long a peer id is refused after two live hosts were found to use it. Milliseconds. */
 const QUARANTINE_MS = 30_000;
-/** Reasons to refuse that an operator must mend: not worth asking again soon. */
+/** Reasons that seldom pass by themselves: not worth asking again soon. */
 const LASTING: readonly string[] = [
   "other_cluster",
   "other_incarnation",
   "other_protocol",
   "identity_in_use",
+  "violation",
 ];
 
 /** What a member's links need of the mesh. */
@@ -51,14 +52,15 @@ export class Peer implements LinkOwner {
   readonly #deps: PeerDeps;
   readonly #judge: boolean;
   readonly #backOff: BackOff;
-  readonly #stop = new AbortController();
+  #closed = false;
   readonly #candidates = new Map<string, Link>();
   #addresses: readonly string[] = [];
   #learnt: readonly string[] = [];
   #link: Link | null = null;
   /** The link this side has accepted last, up or about to be. Only the judge decides by it. */
   #chosen: Link | null = null;
-  #dialing = false;
+  /** The dial under way. */
+  #call: AbortController | null = null;
   #wait: AbortController | null = null;
   #admitting: Promise<void> = Promise.resolve();
   #refusedUntil = 0;
@@ -88,7 +90,7 @@ export class Peer implements LinkOwner {
   /** Dials now, unless there is a link, a dial under way, or no cluster to speak for. */
   kick(): void {
     this.#cancelWait();
-    if (this.#stop.signal.aborted || this.#link !== null || this.#dialing) return;
+    if (this.#closed || this.#link !== null || this.#call !== null) return;
     if (this.#deps.hello() === null) return;
     void this.#dial();
   }
@@ -110,13 +112,19 @@ export class Peer implements LinkOwner {
 
   /** No member any more, or the mesh stops. */
   close(reason: ByeReason): void {
-    this.#stop.abort();
+    this.#closed = true;
+    this.#call?.abort();
     this.#cancelWait();
     this.#endAll(reason);
   }
 
   heard(link: Link, hello: WireHello): void {
-    this.#admitting = this.#admitting.then(() => this.#admit(link, hello));
+    this.#admitting = this.#admitting
+      .then(() => this.#admit(link, hello))
+      .catch((error: unknown) => {
+        this.#deps.log.error({ peer: this.id, err: error }, "admission failed");
+        link.abort("admission failed");
+      });
   }
 
   up(link: Link): void {
@@ -150,7 +158,7 @@ export class Peer implements LinkOwner {
       this.#deps.log.info({ peer: this.id, reason }, "peer down");
       this.#deps.emit({ type: "down", peer: this.id, reason });
     }
-    if (!this.#dialing) this.#retry(reason);
+    if (this.#call === null) this.#retry(reason);
   }
 
   #logRefusal(link: Link, reason: string): void {
@@ -202,7 +210,7 @@ export class Peer implements LinkOwner {
     const sameBoot = current.boot === candidate.boot;
     if (sameBoot && !this.#judge) return "take";
     if (!(await current.probe(PROBE_MS))) {
-      current.end("replaced");
+      if (current !== this.#link) current.end("replaced"); // One that is up goes once the new one is.
       return "take";
     }
     return sameBoot ? "duplicate" : "identity_in_use";
@@ -226,21 +234,21 @@ export class Peer implements LinkOwner {
   }
 
   async #dial(): Promise<void> {
-    this.#dialing = true;
+    const call = new AbortController();
+    this.#call = call;
     let reason: string | null = null;
     try {
-      reason = await this.#callOnce();
+      reason = await this.#callOnce(call.signal);
       if (reason !== null) this.#deps.log.debug({ peer: this.id, reason }, "call did not come through");
     } catch (error) {
       this.#deps.log.debug({ peer: this.id, err: error }, "call did not come through");
     }
-    this.#dialing = false;
+    this.#call = null;
     this.#retry(reason ?? "");
   }
 
   /** Dials, opens both streams, says hello. Null: a link is up; else why this one is not. */
-  async #callOnce(): Promise<string | null> {
-    const { signal } = this.#stop;
+  async #callOnce(signal: AbortSignal): Promise<string | null> {
     const addresses = [...new Set([...this.#addresses, ...this.#learnt])];
     const connection = await this.#deps.dial(this.id, addresses, signal);
     const hello = this.#deps.hello();
@@ -265,7 +273,7 @@ export class Peer implements LinkOwner {
   }
 
   #retry(reason: string): void {
-    if (this.#stop.signal.aborted || this.#link !== null || this.#wait !== null) return;
+    if (this.#closed || this.#link !== null || this.#wait !== null) return;
     const ms = LASTING.includes(reason) ? this.#backOff.longest() : this.#backOff.next();
     const wait = new AbortController();
     this.#wait = wait;

@@ -33,7 +33,9 @@ export interface Node {
 export class Bed implements AsyncDisposable {
   readonly nodes: Node[] = [];
 
-  async add(options: { readonly identity?: MeshIdentity; readonly listen?: string } = {}): Promise<Node> {
+  async add(
+    options: { readonly identity?: MeshIdentity | undefined; readonly listen?: string } = {},
+  ): Promise<Node> {
     const log = new RecordingLog();
     const mesh = new Mesh(
       { log, clock: new SystemClock(), identity: options.identity ?? (await newIdentity()) },

@@ -3,8 +3,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { expect, test } from "vitest";
 
 import { MESH_FRAME_BYTES_MAX, MESH_SEND_BUFFER_BYTES_MAX } from "#shared/lib/limits.ts";
-import { Bed, CLUSTER, newIdentity, unite, until, untilMeshed } from "./bed.ts";
-import { frameOf, RawPeer } from "./raw-peer.ts";
+import { Bed, CLUSTER, newIdentity, orderedIdentities, unite, until, untilMeshed } from "./bed.ts";
+import { frameOf, RawPeer, RawStream } from "./raw-peer.ts";
 
 const SOON = { timeoutMs: 10_000 } as const;
 
@@ -83,6 +83,42 @@ test("a peer that does not read fills its buffer and no more", async () => {
   connection.abort(new Error("enough"));
 });
 
+// Goal: a connection that only one side believes in does not keep the other side out, whoever judges the pair.
+test.each([0, 1])("a link that does not answer gives way to a new call (judge %i)", async (judge) => {
+  await using bed = new Bed();
+  const pair = await orderedIdentities();
+  const { mesh, events } = await bed.add({ identity: pair[judge] });
+  await using raw = await RawPeer.start(pair[1 - judge]);
+  mesh.setCluster(CLUSTER);
+  mesh.setMembers([{ peer: raw.id, meshAddrs: [] }]);
+  const old = await raw.link(mesh); // It answers no ping.
+  const young = await raw.link(mesh);
+  await until(() => old.control.ended);
+  expect(old.control.received.at(-1)).toEqual({ bye: "replaced" });
+  expect(young.control.ended).toBe(false);
+  expect(events.map(({ type }) => type)).toEqual(["up"]);
+});
+
+test("a link that answers does not", async () => {
+  await using bed = new Bed();
+  const [small, large] = await orderedIdentities();
+  const { mesh, events } = await bed.add({ identity: small });
+  await using raw = await RawPeer.start(large);
+  mesh.setCluster(CLUSTER);
+  mesh.setMembers([{ peer: raw.id, meshAddrs: [] }]);
+  const old = await raw.link(mesh);
+  const connection = await raw.call(mesh);
+  const young = new RawStream(await connection.newStream("/muster/control/1"));
+  young.sendJson({ hello: raw.hello() });
+  await until(() => old.control.received.some((frame) => "ping" in (frame as object)));
+  const ping = old.control.received.at(-1) as { ping: number };
+  old.control.sendJson({ pong: ping.ping });
+  await until(() => young.ended);
+  expect(young.received).toEqual([{ bye: "duplicate" }]);
+  expect(old.control.ended).toBe(false);
+  expect(events.map(({ type }) => type)).toEqual(["up"]);
+});
+
 test("a stranger reaches the join protocol only, and only for one conversation", async () => {
   await using bed = new Bed();
   const [server, client] = [await bed.add(), await bed.add()];
@@ -121,7 +157,9 @@ test("join calls to the wrong peer, to nobody and to a busy handler's failure ar
   const wrong = { peer: (await newIdentity()).peerId, meshAddrs };
   await expect(client.mesh.openJoin(wrong, AbortSignal.timeout(10_000))).rejects.toMatchObject(unreachable);
   const nonsense = { peer: "nonsense", meshAddrs };
-  await expect(client.mesh.openJoin(nonsense, AbortSignal.timeout(10_000))).rejects.toMatchObject(unreachable);
+  await expect(client.mesh.openJoin(nonsense, AbortSignal.timeout(10_000))).rejects.toMatchObject(
+    unreachable,
+  );
   const nobody = { peer: server.mesh.self, meshAddrs: ["/ip4/127.0.0.1/tcp/1"] };
   await expect(client.mesh.openJoin(nobody, AbortSignal.timeout(10_000))).rejects.toMatchObject(unreachable);
   const target = { peer: server.mesh.self, meshAddrs };
