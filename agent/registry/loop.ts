@@ -89,14 +89,10 @@ export class ConsensusLoop {
   async stop(): Promise<void> {
     this.#end();
     await this.#turn;
-    if (this.#unsaved === null || this.#deps.machine.halted !== null) return;
-    await this.#deps.store.append({
-      truncateFrom: null,
-      entries: [],
-      hardState: this.#unsaved,
-      sync: false,
+    if (this.#deps.machine.halted !== null) return;
+    await this.#saveCommit().catch((error: unknown) => {
+      this.#deps.log.warn({ err: error }, "could not note the commit index"); // It only saves time.
     });
-    this.#unsaved = null;
   }
 
   #end(): void {
