@@ -1,5 +1,6 @@
 import { assert } from "#shared/lib/assert.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
+import { APPEND_BYTES_MAX } from "#shared/lib/limits.ts";
 
 import { ConfigHistory } from "./config-change.ts";
 import { RaftLog } from "./log.ts";
@@ -38,6 +39,7 @@ export type RoleState = { readonly name: "follower" } | Campaign | Leadership;
 export class CoreState {
   readonly id: MemberId;
   readonly options: CoreOptions;
+  readonly appendBytesMax: number;
   readonly log: RaftLog;
   readonly configs = new ConfigHistory();
   role: RoleState = { name: "follower" };
@@ -64,6 +66,7 @@ export class CoreState {
     assert(options.electionTicks > options.heartbeatTicks, "several heartbeats fit into an election timeout");
     this.id = options.id;
     this.options = options;
+    this.appendBytesMax = options.appendBytesMax ?? APPEND_BYTES_MAX;
     this.log = new RaftLog(start);
     const { hardState, snapshot } = start;
     const known = Math.max(hardState.term, snapshot?.term ?? 0, this.log.lastTerm);

@@ -1,6 +1,5 @@
 import { assert } from "#shared/lib/assert.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import { APPEND_BYTES_MAX } from "#shared/lib/limits.ts";
 
 import { campaign, ownVoteSaved, preCampaign, stepCandidate } from "./candidate.ts";
 import type { ConfigTarget } from "./config-change.ts";
@@ -235,7 +234,7 @@ export class RaftCore implements Consensus {
       entries.length > 0 || truncateFrom !== null || state.term !== term || state.vote !== vote;
     const mustSync = promised || snapshot !== null;
     const hardState = snapshot === null && this.#sameHardState() ? null : state.hardState;
-    const committed = state.log.takeUnapplied(APPEND_BYTES_MAX);
+    const committed = state.log.takeUnapplied(state.appendBytesMax);
     if (hardState !== null) this.#emitted = hardState;
     state.sendNow = [];
     state.sendAfter = [];

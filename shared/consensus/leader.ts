@@ -257,7 +257,7 @@ function sendAppend(state: CoreState, to: MemberId, progress: Progress): void {
     progress.awaitSnapshot();
     return;
   }
-  const entries = log.batch(progress.next, log.last, APPEND_BYTES_MAX);
+  const entries = log.batch(progress.next, log.last, state.appendBytesMax);
   state.sendNow.push({
     type: "append",
     from: id,

@@ -101,6 +101,8 @@ export interface CoreOptions {
   readonly heartbeatTicks: number;
   /** The only source of randomness: a number in [0, 1). */
   readonly random: () => number;
+  /** About how many bytes of entries one append carries at most; `APPEND_BYTES_MAX` when left out. */
+  readonly appendBytesMax?: number;
 }
 
 /**

@@ -22,6 +22,13 @@ export interface NodeWorld {
   readonly prng: Prng;
   readonly oracle: ConsensusOracle;
   readonly first: VoterConfig;
+  /** About how many bytes one append carries. */
+  readonly appendBytesMax: number;
+  now(): number;
+  /** Units until the next tick. */
+  tickDelay(): number;
+  /** The random part of an election timeout, in [0, 1). */
+  timeoutJitter(): number;
   /** How slow the disk is at this moment, in units of time. */
   saveDelay(): number;
   /** Probability of a crash at each step of handling a Ready. */
@@ -52,6 +59,7 @@ export class SimNode {
   starts = 0;
   readonly #world: NodeWorld;
   #busy = false;
+  #frozenUntil = 0;
   #commit = 0;
   #term = 0;
   /** Bodies of fetched snapshots that wait to be installed. */
@@ -66,7 +74,6 @@ export class SimNode {
   }
 
   start(): void {
-    const { prng } = this.#world;
     const { machine, ...start } = this.disk.load();
     this.machine = machine;
     this.starts += 1;
@@ -77,7 +84,8 @@ export class SimNode {
       id: this.id,
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: HEARTBEAT_TICKS,
-      random: () => prng.next(),
+      random: () => this.#world.timeoutJitter(),
+      appendBytesMax: this.#world.appendBytesMax,
     };
     this.core = new RaftCore(options, start);
     this.#tickLater(this.starts);
@@ -87,6 +95,7 @@ export class SimNode {
   crash(): void {
     if (this.core === null) return;
     this.core = null;
+    this.#frozenUntil = 0;
     this.#bodies.clear();
     this.#proposed.clear();
     this.#reads.clear();
@@ -97,15 +106,34 @@ export class SimNode {
 
   /** Its clock runs at its own pace. */
   #tickLater(start: number): void {
-    this.#world.after(this.#world.prng.between(4, 6), () => {
-      if (this.core === null || this.starts !== start) return;
-      this.core.tick();
+    this.#whenAwake(this.#world.tickDelay(), start, () => {
+      this.core?.tick();
       this.wake();
       this.#tickLater(start);
     });
   }
 
+  /** Stops its process for a while, as a long pause or SIGSTOP does: it wakes up without knowing that time has passed. */
+  freeze(until: number): void {
+    this.#frozenUntil = until;
+    this.#world.count("freezes");
+  }
+
+  /** Runs something later, and not while frozen, unless this start of the process has ended by then. */
+  #whenAwake(delay: number, start: number, run: () => void): void {
+    this.#world.after(delay, () => {
+      if (this.core === null || this.starts !== start) return;
+      const rest = this.#frozenUntil - this.#world.now();
+      if (rest > 0) this.#whenAwake(rest + this.#world.prng.below(5), start, run);
+      else run();
+    });
+  }
+
   receive(message: Message): void {
+    if (this.#frozenUntil > this.#world.now()) {
+      this.#whenAwake(1, this.starts, () => this.receive(message));
+      return;
+    }
     if (this.core === null) return;
     this.core.step(message);
     this.wake();
@@ -174,11 +202,7 @@ export class SimNode {
 
   #later({ start }: Begun, delay: number, run: () => void): void {
     if (delay === 0) run();
-    else {
-      this.#world.after(delay, () => {
-        if (this.core !== null && this.starts === start) run();
-      });
-    }
+    else this.#whenAwake(delay, start, run);
   }
 
   /** Perhaps crashes here; what was under way may have reached the disk or not. */

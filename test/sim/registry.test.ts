@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 
 import { Prng } from "#shared/lib/prng.ts";
 import { breaches } from "#shared/registry/invariants.ts";
+import { nodesByUuid } from "#shared/registry/queries/nodes.ts";
 import { applyEntry, emptyState, type Applied, type LogEntry } from "#shared/registry/reduce.ts";
 import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import type { CommandResult } from "#shared/registry/state.ts";
@@ -67,6 +68,7 @@ test.each(seeds)("replicas are equal and do what the oracle says (SIM_SEED=%i)",
     const expected = kind === "command" ? oracle.expect(command) : null;
     expect(said(applied.result), JSON.stringify(command)).toEqual(expected);
     expect(factsOf(steady)).toEqual(oracle.facts());
+    expect(JSON.stringify(nodesByUuid(restarting))).toBe(JSON.stringify(nodesByUuid(steady)));
     expect(breaches(steady)).toEqual([]);
     if (expected !== null) count(`${command.type} ${"refused" in expected ? expected.refused : "done"}`);
     if (command.type === "zone.create" && expected !== null && "value" in expected) {
