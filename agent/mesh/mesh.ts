@@ -48,6 +48,8 @@ interface MeshDeps {
 interface MeshOptions {
   /** `ADDR:PORT`, IPv6 in brackets; port 0 takes a free one. */
   readonly listen: readonly string[];
+  /** `ADDR:PORT` told to others in place of where it listens; for hosts behind address translation. */
+  readonly advertise?: readonly string[];
   /** This agent's software version, for its hello. */
   readonly software: string;
 }
@@ -223,6 +225,8 @@ export class Mesh implements Transport, StrangerTransport {
   }
 
   listenAddrs(): readonly string[] {
+    const advertised = this.#options.advertise ?? [];
+    if (advertised.length > 0) return advertised.map(listenMultiaddr);
     const actual = this.#node?.getMultiaddrs() ?? [];
     return reachableAddrs(
       this.#bound,

@@ -58,7 +58,11 @@ describe("a new cluster of three", () => {
   test("a zone written through one agent is read from the others", async () => {
     const written = await at(1).post("/api/v1/zone", { name: "zone 1" });
     expect(written.status).toBe(200);
-    expect(written.json).toMatchObject({ status: true, data: { id: 1, name: "zone 1" }, error: { code: 0, message: "ok" } });
+    expect(written.json).toMatchObject({
+      status: true,
+      data: { id: 1, name: "zone 1" },
+      error: { code: 0, message: "ok" },
+    });
     const index = Number(written.headers["x-muster-index"]);
     expect(index).toBeGreaterThan(0);
     for (const agent of agents) {
@@ -100,7 +104,9 @@ describe("a new cluster of three", () => {
 
   test("each agent counts as one detected node until it is registered", async () => {
     const detected = await at(2).get("/api/v1/registry/nodes/new");
-    const mine = (detected.json.data as { uuid: string; hostname: string }[]).find((n) => n.hostname === at(0).name);
+    const mine = (detected.json.data as { uuid: string; hostname: string }[]).find(
+      (n) => n.hostname === at(0).name,
+    );
     expect(detected.json.data).toHaveLength(3);
     expect(mine).toBeDefined();
     const registered = await at(1).post("/api/v1/registry/node", {
@@ -147,7 +153,9 @@ describe("joining", () => {
     const joiner = await fleet.add();
     agents.push(joiner);
     await joiner.start();
-    expect((await joiner.join([at(0)], { username: "admin@example.com", password: "wrong" })).status).toBe(200);
+    expect((await joiner.join([at(0)], { username: "admin@example.com", password: "wrong" })).status).toBe(
+      200,
+    );
     const failed = await joiner.untilState("error");
     expect(failed.json.bootstrap_status.error_code).toBe("access_denied");
 
@@ -220,7 +228,9 @@ describe("stop and start", () => {
     await Promise.all(others.map((agent) => agent.stop("SIGKILL")));
     await alive.until("knows that the majority is gone", async () => {
       const answer = await alive.post("/api/v1/zone", { name: `never ${Date.now()}` });
-      return answer.status === 503 && answer.headers["retry-after"] !== undefined && /host-\d/.test(answer.text);
+      return (
+        answer.status === 503 && answer.headers["retry-after"] !== undefined && /host-\d/.test(answer.text)
+      );
     });
     const read = await alive.get("/api/v1/zone");
     expect(read.status).toBe(200);

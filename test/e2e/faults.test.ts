@@ -30,7 +30,8 @@ test("kill -9 of the leader in a write load: nothing acknowledged is lost, nothi
       if (agent === killed) continue;
       const name = `load ${number}-${i}`;
       const outcome = await agent.post("/api/v1/zone", { name }).then(
-        ({ status }): Attempt["outcome"] => (status === 200 ? "acknowledged" : status === 503 ? "refused" : "unknown"),
+        ({ status }): Attempt["outcome"] =>
+          status === 200 ? "acknowledged" : status === 503 ? "refused" : "unknown",
         (): Attempt["outcome"] => "unknown",
       );
       attempts.push({ name, outcome });
@@ -45,7 +46,9 @@ test("kill -9 of the leader in a write load: nothing acknowledged is lost, nothi
   await killed.stop("SIGKILL");
   const atKill = acknowledged();
   const survivor = agents.find((agent) => agent !== killed) as AgentProcess;
-  await survivor.until("200 more are acknowledged without it", () => Promise.resolve(acknowledged() >= atKill + 200));
+  await survivor.until("200 more are acknowledged without it", () =>
+    Promise.resolve(acknowledged() >= atKill + 200),
+  );
   stop.abort();
   await Promise.all(clients);
 

@@ -137,7 +137,9 @@ export class AgentProcess {
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    throw new Error(`${this.name}: ${what}: not within ${WAIT_MS} ms (${String(last)})\n${this.#output.slice(-6000)}`);
+    throw new Error(
+      `${this.name}: ${what}: not within ${WAIT_MS} ms (${String(last)})\n${this.#output.slice(-6000)}`,
+    );
   }
 
   async bootstrapState(): Promise<string> {
@@ -163,7 +165,10 @@ export class AgentProcess {
     });
   }
 
-  join(sponsors: readonly AgentProcess[], credentials: { username: string; password: string } = ADMIN): Promise<Answer> {
+  join(
+    sponsors: readonly AgentProcess[],
+    credentials: { username: string; password: string } = ADMIN,
+  ): Promise<Answer> {
     return this.call("/v1/bootstrap/join_cluster", {
       method: "POST",
       body: {
@@ -243,7 +248,9 @@ export async function leaderOf(agents: readonly AgentProcess[], asked = agents[0
   if (asked === undefined) throw new Error("nobody to ask");
   await asked.until("a leader is known", async () => {
     const { json } = await asked.get("/muster/v1/members");
-    const name = (json?.members as { role: string; name: string }[] | undefined)?.find((m) => m.role === "leader")?.name;
+    const name = (json?.members as { role: string; name: string }[] | undefined)?.find(
+      (m) => m.role === "leader",
+    )?.name;
     leader = agents.find((agent) => agent.name === name && agent.running);
     return leader !== undefined;
   });

@@ -46,7 +46,9 @@ export function call(url: string, options: Call = {}): Promise<Answer> {
         resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json: parse(text) });
       });
     });
-    request.setTimeout(options.timeoutMs ?? 20_000, () => request.destroy(new Error(`no answer from ${url}`)));
+    request.setTimeout(options.timeoutMs ?? 20_000, () =>
+      request.destroy(new Error(`no answer from ${url}`)),
+    );
     request.on("error", reject);
     request.end(payload);
   });
