@@ -36,12 +36,11 @@ export async function form(
     strangers = others;
   }
   const nodes = members.map(({ address, apiPort }) => `${address}:${apiPort}`);
-  await Promise.all(
-    strangers.map(async (agent) => {
-      await post(agent, "join_cluster", { action: "join_cluster", cluster: { nodes }, credentials });
-      await untilState(agent, credentials, limit, ({ state }) => state === "completed");
-    }),
-  );
+  // One after the other, so that a new cluster numbers its members in the order of their names.
+  for (const agent of strangers) {
+    await post(agent, "join_cluster", { action: "join_cluster", cluster: { nodes }, credentials });
+    await untilState(agent, credentials, limit, ({ state }) => state === "completed");
+  }
   return { isNew };
 }
 

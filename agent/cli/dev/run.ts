@@ -97,9 +97,10 @@ async function untilRoles(
   for (;;) {
     signal.throwIfAborted();
     const members = await listMembers(targetOf(first, credentials));
+    const leads = members.some(({ role }) => role === "leader");
     const voting = members.filter(({ role }) => role === "leader" || role === "voter").length;
-    const known = members.filter(({ cores }) => cores !== null).length;
-    if ((voting >= voters && known >= agents.length) || Date.now() > deadline) return members;
+    const known = members.filter(({ cores, liveness }) => cores !== null && liveness === "alive").length;
+    if ((leads && voting >= voters && known >= agents.length) || Date.now() > deadline) return members;
     await new Promise((go) => setTimeout(go, POLL_MS));
   }
 }
