@@ -15,14 +15,14 @@ export interface AnnouncerDeps {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly log: Log;
-  /** What this host is now. */
-  readonly own: () => OwnFacts;
+  /** What this host is now; null as long as its bootstrap is not `completed`. */
+  readonly own: () => OwnFacts | null;
 }
 
 /**
  * Keeps this host's own record among the members true: takes it from `joining` to `active`, and renews addresses, URLs and
- * version when they changed. Start it when bootstrap is `completed`, never before: an active member may become a voter, and
- * a voter's log must not be taken back.
+ * version when they changed. Says nothing before bootstrap is `completed`: an active member may become a voter, and a
+ * voter's log must not be taken back.
  */
 export class Announcer implements AsyncDisposable {
   readonly #deps: AnnouncerDeps;
@@ -40,7 +40,7 @@ export class Announcer implements AsyncDisposable {
     const { registry, own } = this.#deps;
     this.#watches.push(
       registry.onChange((changes) => {
-        const { peer } = own();
+        const peer = own()?.peer;
         if (changes.some(({ topic, id }) => topic === "members" && id === peer)) this.check();
       }),
       registry.onReset(() => this.check()),
@@ -86,7 +86,7 @@ export class Announcer implements AsyncDisposable {
     const { registry, own, log } = this.#deps;
     for (;;) {
       const facts = own();
-      const command = announcement(registry.state.members.get(facts.peer), facts);
+      const command = facts === null ? null : announcement(registry.state.members.get(facts.peer), facts);
       if (command === null) return;
       const { result } = await registry.submit(command, { by: "agent", timeoutMs: COMMIT_MS_MAX, signal });
       if (!result.ok) throw AppError.of(result.refusal);

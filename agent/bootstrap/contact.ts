@@ -6,17 +6,14 @@ import { Value } from "typebox/value";
 
 import { parseNode } from "./node-address.ts";
 import type { PeerAddresses } from "#agent/ports/transport.ts";
-import { CONTACT_BYTES_MAX, HOST_ADDRESSES_MAX } from "#shared/lib/limits.ts";
+import { MeshContact } from "#shared/contract/native.ts";
+import { CONTACT_BYTES_MAX } from "#shared/lib/limits.ts";
 
 /** Longest an agent may take to say who it is. Milliseconds. */
 const CONTACT_MS_MAX = 5000;
 
-/** What `GET /muster/v1/mesh` answers: who the agent is on the mesh. `cluster_id` is null before it is in a cluster. */
-const MeshContact = Type.Object({
-  peer_id: Type.String({ minLength: 1, maxLength: 128 }),
-  mesh_addrs: Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: HOST_ADDRESSES_MAX }),
-  cluster_id: Type.Union([Type.String({ minLength: 1, maxLength: 128 }), Type.Null()]),
-});
+/** What a joiner reads of `GET /muster/v1/mesh`. */
+const Told = Type.Pick(MeshContact, ["peer_id", "mesh_addrs", "cluster_id"]);
 
 /** Asks one address who is there. Rejects with an Error whose message is the cause, for connect_error. */
 export type Contact = (address: string, apiPort: number, signal: AbortSignal) => Promise<PeerAddresses>;
@@ -31,7 +28,7 @@ export const contact: Contact = async (address, apiPort, signal) => {
   try {
     const body = await get(host, port, AbortSignal.any([signal, deadline]));
     const told: unknown = JSON.parse(body);
-    if (!Value.Check(MeshContact, told)) throw new Error("what answers there is no muster agent");
+    if (!Value.Check(Told, told)) throw new Error("what answers there is no muster agent");
     if (told.cluster_id === null) throw new Error("the agent there is not in a cluster");
     return { peer: told.peer_id, meshAddrs: told.mesh_addrs };
   } catch (error) {

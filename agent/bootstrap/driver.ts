@@ -192,9 +192,8 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     request: BootstrapRequest,
     signal: AbortSignal,
   ): Promise<ClusterIdentity> {
-    const { identity, runtime } = this.#deps;
     // What an earlier attempt could not take back must not be taken for this one's.
-    if ((await identity.cluster()) !== null) await runtime.forget();
+    await this.#deps.runtime.forget();
     signal.throwIfAborted();
     switch (action) {
       case "create_cluster":

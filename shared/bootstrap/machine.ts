@@ -160,15 +160,15 @@ function requested(state: BootstrapState, action: BootstrapAction, at: EpochMs):
 }
 
 function restarted(state: BootstrapState, identity: boolean, at: EpochMs): BootstrapStep {
-  const effects: readonly BootstrapEffect[] = identity ? [{ type: "forget" }] : [];
+  const forget: BootstrapEffect = { type: "forget" };
   switch (state.name) {
     case "idle":
     case "error":
-      return { state, effects };
+      return { state, effects: identity ? [forget] : [] };
     case "initiated":
     case "running": {
       const message = `the agent was restarted while it worked on ${state.action}; what it had begun is undone, try again`;
-      return { state: ended(state, { code: "internal_error", details: { message } }, at), effects };
+      return { state: ended(state, { code: "internal_error", details: { message } }, at), effects: [forget] };
     }
     case "completed": {
       if (identity) return unchanged(state);

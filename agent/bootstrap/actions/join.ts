@@ -94,6 +94,8 @@ async function enter(
     await runtime.follow(identity);
     await runtime.registry.waitForIndex(verdict.join_index, { timeoutMs: CATCH_UP_MS_MAX, signal });
     signal.throwIfAborted();
+    const { peer } = deps.host;
+    if (!runtime.registry.state.members.has(peer)) throw new AppError("member_removed", { peer });
     return identity;
   } catch (error) {
     await takeBack(deps);

@@ -13,12 +13,14 @@ let clock: FakeClock;
 let apiUrls: string[];
 let announcer: Announcer;
 let submitted: string[];
+let completed: boolean;
 
 beforeEach(async () => {
   registry = new LocalRegistry();
   clock = new FakeClock();
   apiUrls = ["https://10.0.0.2:9443"];
   submitted = [];
+  completed = true;
   const submit = registry.submit.bind(registry);
   registry.submit = (command, options) => {
     submitted.push(command.type);
@@ -30,7 +32,8 @@ beforeEach(async () => {
     { type: "cluster.create", cluster_id: "c", name: "c", member: founder, admin, rack_aware: false },
     { by: "admin" },
   );
-  const own = () => ({ peer: PEER, meshAddrs: [`/dns4/${PEER}/tcp/1`], apiUrls, softwareVersion: "1.0.0" });
+  const own = () =>
+    completed ? { peer: PEER, meshAddrs: [`/dns4/${PEER}/tcp/1`], apiUrls, softwareVersion: "1.0.0" } : null;
   announcer = new Announcer({ registry, clock, log: new RecordingLog(), own });
 });
 
@@ -66,6 +69,18 @@ test("a host whose record is not here yet waits for it", async () => {
   await clock.advance(60_000);
   expect(submitted).toEqual([]);
   await add();
+  await clock.until(() => status() === "active");
+  await announcer[Symbol.asyncDispose]();
+});
+
+test("nothing is said before bootstrap is completed: what may vote must not be taken back", async () => {
+  completed = false;
+  announcer.start();
+  await add();
+  await clock.advance(60_000);
+  expect(status()).toBe("joining");
+  completed = true;
+  announcer.check();
   await clock.until(() => status() === "active");
   await announcer[Symbol.asyncDispose]();
 });

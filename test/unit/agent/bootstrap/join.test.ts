@@ -4,8 +4,11 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { FakeHost, FOUNDER, passwords, request } from "./fake-host.ts";
+import { FakeHost, FOUNDER, passwords, request, scram } from "./fake-host.ts";
 import { CUT, FakeStrangers, type Said } from "./fake-strangers.ts";
+import { joinBinding } from "#agent/bootstrap/binding.ts";
+import type { JoinChallenge, JoinHello, JoinRefusal } from "#agent/bootstrap/join-messages.ts";
+import { memberOf } from "#agent/bootstrap/preflight.ts";
 import type { Wire } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import { AppError } from "#shared/errors/app-error.ts";
@@ -80,7 +83,8 @@ describe("with the right password", () => {
     const seen: unknown[] = [];
     joiner.disk.beforeWrite = async () => void seen.push(registry().state.members.get(joiner.peer)?.status);
     await attempt(joiner);
-    expect(seen).toEqual([undefined, undefined, "joining", "joining"]);
+    expect(seen).not.toContain("active");
+    expect(seen.at(-1)).toBe("joining"); // As the last write, `completed`, began.
   });
 
   test("neither the password nor a key is said to anybody", async () => {
@@ -127,7 +131,7 @@ describe("refused for good", () => {
   test("a wrong password: access_denied; nothing is written anywhere, and the right one is taken next", async () => {
     expect(await attempt(joiner, { ...JOIN, password: "wrong" })).toMatchObject(failure("access_denied"));
     expect(registry().state.members.has(joiner.peer)).toBe(false);
-    expect(joiner.runtime.steps).toEqual([]);
+    expect(joiner.runtime.steps).not.toContain("follow");
     expect(await attempt(joiner)).toMatchObject({ name: "completed", attempt: 2 });
   });
 
@@ -269,14 +273,38 @@ describe("what may pass", () => {
     expect(await joiner.settled()).toMatchObject({ name: "completed" });
   });
 
-  test("a member that has not completed its own bootstrap lets nobody in", async () => {
+  test("an agent of no cluster, or that has not completed its own bootstrap, lets nobody in", async () => {
     const half = new FakeHost({ peer: "12D3KooWHalf", strangers, dir });
     await half.driver.resume();
     half.sponsor();
     joiner.contacts.set("10.0.0.3", half);
-    const end = await attempt(joiner, { ...JOIN, nodes: ["10.0.0.3"] });
-    expect(end).toMatchObject({ failure: { code: "connect_error" } });
-    expect(JSON.stringify(end)).toContain("not a member of a cluster yet");
+    const alone = await attempt(joiner, { ...JOIN, nodes: ["10.0.0.3"] });
+    expect(alone).toMatchObject({ failure: { code: "connect_error" } });
+    expect(JSON.stringify(alone)).toContain("not a member of a cluster yet");
+
+    // Its cluster is there, but it may still take everything back.
+    const done = Promise.withResolvers<void>();
+    half.disk.beforeWrite = () =>
+      half.runtime.registry.state.cluster === null ? Promise.resolve() : done.promise;
+    await half.driver.start("create_cluster", request({ clusterName: "my.cluster" }));
+    await until(() => half.runtime.registry.state.cluster !== null);
+    const early = await attempt(joiner, { ...JOIN, nodes: ["10.0.0.3"] });
+    expect(JSON.stringify(early)).toContain("not a member of a cluster yet");
+    done.resolve();
+    await half.settled();
+    joiner.runtime.follows = half.runtime.registry;
+    expect(await attempt(joiner, { ...JOIN, nodes: ["10.0.0.3"] })).toMatchObject({ name: "completed" });
+  });
+
+  test("being taken out while joining", async () => {
+    const submit = registry().submit.bind(registry());
+    registry().submit = async (...args) => {
+      const answer = await submit(...args);
+      await submit({ type: "member.remove", peer: joiner.peer }, { by: "admin" });
+      return answer;
+    };
+    expect(await attempt(joiner)).toMatchObject({ name: "error", failure: { code: "access_denied" } });
+    expect(joiner.disk.durable.cluster).toBeNull();
   });
 
   test("a registry that does not arrive: the host takes back that it follows", async () => {
@@ -284,7 +312,7 @@ describe("what may pass", () => {
       waitForIndex: () => Promise.reject(new AppError("index_not_reached", { index: 0, wanted: 2 })),
     });
     expect(await attempt(joiner)).toMatchObject({ name: "error", failure: { code: "connect_error" } });
-    expect(joiner.runtime.steps).toEqual(["follow", "forget"]);
+    expect(joiner.runtime.steps).toEqual(["forget", "follow", "forget"]);
     expect(joiner.disk.durable.cluster).toBeNull();
     joiner.runtime.follows = registry();
     expect(await attempt(joiner)).toMatchObject({ name: "completed" });
@@ -315,7 +343,7 @@ describe("a conversation that breaks", () => {
     async (broken) => {
       strangers.meddle = ({ count, body }) => (count === broken ? { nonsense: [1, 2, 3] } : body);
       expect(await attempt(joiner)).toMatchObject({ name: "error", failure: { code: "connect_error" } });
-      expect(joiner.runtime.steps).toEqual([]);
+      expect(joiner.runtime.steps).not.toContain("follow");
       strangers.meddle = ({ body }) => body;
       expect(await attempt(joiner)).toMatchObject({ name: "completed" });
     },
@@ -394,7 +422,7 @@ describe("somebody in the middle", () => {
     async (_what, at, path, value) => {
       change(at, path, value);
       expect(await attempt(joiner)).toMatchObject({ name: "error", failure: { code: "access_denied" } });
-      expect(joiner.runtime.steps).toEqual([]);
+      expect(joiner.runtime.steps).not.toContain("follow");
       if (at < 3) expect(registry().state.members.size).toBe(1);
     },
   );
@@ -421,7 +449,26 @@ describe("somebody in the middle", () => {
     const end = await attempt(joiner, { ...JOIN, nodes: ["10.0.0.66"] });
     expect(end).toMatchObject({ name: "error", failure: { code: "access_denied" } });
     expect(registry().state.members.size).toBe(1);
-    expect(joiner.runtime.steps).toEqual([]);
+    expect(joiner.runtime.steps).not.toContain("follow");
+  });
+
+  test("who knows the password cannot make somebody else a member", async () => {
+    const evil = "12D3KooWEvil";
+    const waiting = { timeoutMs: 10_000 };
+    const target = { peer: FOUNDER, meshAddrs: [] };
+    await using real = await strangers.transportOf(evil, []).openJoin(target, AbortSignal.timeout(10_000));
+    const client = scram.client({ username: "admin", password: PASSWORD });
+    const hello: JoinHello = {
+      v: 1,
+      username: "admin",
+      client_nonce: client.first.nonce,
+      clock_ms: founder.clock.now(),
+      member: memberOf(joiner.deps, JOIN),
+    };
+    await real.send(hello);
+    const answer = (await real.receive(waiting)) as unknown as JoinChallenge | JoinRefusal;
+    expect(answer).toMatchObject({ refused: { code: "access_denied" } });
+    expect(registry().state.members.size).toBe(1);
   });
 
   test("who only pretends to be of the cluster cannot make the joiner follow", async () => {
@@ -446,9 +493,24 @@ describe("somebody in the middle", () => {
     );
     const end = await attempt(joiner, { ...JOIN, nodes: ["10.0.0.66"] });
     expect(end).toMatchObject({ name: "error", failure: { code: "access_denied" } });
-    expect(joiner.runtime.steps).toEqual([]);
+    expect(joiner.runtime.steps).not.toContain("follow");
     expect(joiner.disk.durable.cluster).toBeNull();
   });
+});
+
+test("what is signed names both peers, the cluster and every word", () => {
+  const hello = { v: 1, username: "admin" } as JoinHello;
+  const challenge = { nonce: "n", cluster_id: "c" } as JoinChallenge;
+  const signed = (...given: Parameters<typeof joinBinding>) => JSON.stringify(joinBinding(...given));
+  const all = [
+    signed("a", "b", hello, challenge),
+    signed("x", "b", hello, challenge),
+    signed("a", "x", hello, challenge),
+    signed("a", "b", { ...hello, username: "x" }, challenge),
+    signed("a", "b", hello, { ...challenge, cluster_id: "x" }),
+    signed("a", "b", hello, { ...challenge, nonce: "x" }),
+  ];
+  expect(new Set(all).size).toBe(all.length);
 });
 
 /** A copy with the value at the path replaced. */

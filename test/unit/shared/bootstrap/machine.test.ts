@@ -65,7 +65,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<keyof typeof EVENTS, Exp
     succeeded: { state: { ...completed, endedAt: T1 }, effects: [] },
     failed: { state: { ...error, endedAt: T1 }, effects: [] },
     late: { state: initiated, effects: [abort] },
-    fresh: { state: { ...error, failure: { code: "internal_error" }, endedAt: T1 }, effects: [] },
+    fresh: { state: { ...error, failure: { code: "internal_error" }, endedAt: T1 }, effects: [forget] },
     withIdentity: {
       state: { ...error, failure: { code: "internal_error" }, endedAt: T1 },
       effects: [forget],
@@ -76,7 +76,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<keyof typeof EVENTS, Exp
     succeeded: { state: { ...completed, endedAt: T1 }, effects: [] },
     failed: { state: { ...error, endedAt: T1 }, effects: [] },
     late: { state: running, effects: [abort] },
-    fresh: { state: { ...error, failure: { code: "internal_error" }, endedAt: T1 }, effects: [] },
+    fresh: { state: { ...error, failure: { code: "internal_error" }, endedAt: T1 }, effects: [forget] },
     withIdentity: {
       state: { ...error, failure: { code: "internal_error" }, endedAt: T1 },
       effects: [forget],
