@@ -83,6 +83,20 @@ test("a peer that does not read fills its buffer and no more", async () => {
   connection.abort(new Error("enough"));
 });
 
+test("a request that is still queued at its deadline, or when the link dies, was certainly not sent", async () => {
+  await using bed = new Bed();
+  const { mesh, raw } = await meshWithRawMember(bed);
+  await using _raw = raw;
+  const { connection, bulk } = await raw.link(mesh);
+  bulk.stream.pause();
+  while (mesh.send(raw.id, "bulk", "flood", "x".repeat(1024 * 1024))) await turn();
+  const ask = (timeoutMs: number) => mesh.request(raw.id, "bulk", "any", null, { timeoutMs });
+  await expect(ask(50)).rejects.toMatchObject({ kind: "peer_unreachable" });
+  const pending = expect(ask(60_000)).rejects.toMatchObject({ kind: "peer_unreachable" });
+  connection.abort(new Error("enough"));
+  await pending;
+});
+
 // Goal: a connection that only one side believes in does not keep the other side out, whoever judges the pair.
 test.each([0, 1])("a link that does not answer gives way to a new call (judge %i)", async (judge) => {
   await using bed = new Bed();
