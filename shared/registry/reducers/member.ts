@@ -51,16 +51,14 @@ export const removeMember: Reducer<"member.remove"> = (state, { peer }, { index 
   return done([{ topic: "members", op: "delete", id: peer }]);
 };
 
-/** Another peer with this name or uuid: a second host of the same name, or a host that runs from a copied disk. */
-function twinOf(state: RegistryState, member: NewMember): Member | undefined {
-  // The lowest uid is named, whatever the order of the Map.
-  let twin: Member | undefined;
-  for (const other of state.members.values()) {
-    if (other.peer === member.peer) continue;
-    if (other.name !== member.name && other.uuid !== member.uuid) continue;
-    if (twin === undefined || other.uid < twin.uid) twin = other;
-  }
-  return twin;
+/**
+ * Another peer with this name or uuid: a second host of the same name, or a host that runs from a copied disk. The oldest is
+ * named: members stand in the order of their uids, after a snapshot too.
+ */
+function twinOf(state: RegistryState, { peer, name, uuid }: NewMember): Member | undefined {
+  return state.members
+    .values()
+    .find((other) => other.peer !== peer && (other.name === name || other.uuid === uuid));
 }
 
 function refuseAbsent(state: RegistryState, peer: string): Outcome {

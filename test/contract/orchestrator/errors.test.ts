@@ -293,6 +293,11 @@ describe("who may", () => {
     expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
   });
 
+  test("without a majority a write is refused before its body is looked at", async () => {
+    api.registry.quorum = false;
+    expect(await api.call("POST", "/api/v1/zone", "{")).toMatchObject(failure(503, 202, "quorum_lost"));
+  });
+
   test("without a majority reads go on", async () => {
     api.registry.quorum = false;
     for (const path of READS) expect((await api.call("GET", `/api/v1/${path}`)).status, path).toBe(200);
