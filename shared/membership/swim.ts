@@ -28,7 +28,7 @@ export type SwimEvent =
       readonly message: SwimMessage;
       readonly nowMs: number;
     }
-  /** Who belongs to the cluster, by the registry; this agent itself may be among them. */
+  /** Who belongs to the cluster, by the registry, this agent among them; nobody when it belongs to none. */
   | { readonly type: "members"; readonly peers: readonly MemberId[] }
   | { readonly type: "connected"; readonly peer: MemberId; readonly nowMs: number }
   | { readonly type: "disconnected"; readonly peer: MemberId; readonly nowMs: number }
@@ -215,6 +215,11 @@ export class Swim {
       this.#rumours.forget(gone);
       this.#prober.forget(gone);
     }
+    if (peers.length > 0) return;
+    // Out of one cluster it may join another, or this one anew: its goodbye is over, and outranked.
+    this.#rumours.forget(this.#self);
+    this.#left = false;
+    this.#incarnation += 1;
   }
 
   /** Shows itself to whoever came (back); one full exchange with one of them ends a partition for both sides. */

@@ -201,6 +201,15 @@ describe("suspicion and refutation (SWIM, section 4.2)", () => {
     expect(bench.status("b")).toBe("left");
   });
 
+  test("one that left and belongs to no cluster may join anew: it outranks its goodbye", () => {
+    bench.step({ type: "leave" });
+    bench.step({ type: "members", peers: [] });
+    bench.step({ type: "members", peers: ["me", "a"] });
+    expect(bench.swim.view("me")).toMatchObject({ status: "alive", incarnation: 101 });
+    bench.hear("a", gossip, [{ peer: "me", status: "left", incarnation: 100, by: "me" }]);
+    expect(bench.swim.incarnation).toBe(101);
+  });
+
   test("buddy: whoever is suspected hears it with any message (Lifeguard, section IV-C)", () => {
     bench.hear("a", gossip, [suspect("b", "a")]);
     bench.pass(3000); // The rumour itself is told and gone.
