@@ -32,7 +32,6 @@ export interface Config {
   };
   /** A heartbeat and an election timeout are whole numbers of ticks; an election starts after 1 to 2 times `electionTicks`. */
   readonly raft: { readonly tickMs: number; readonly heartbeatTicks: number; readonly electionTicks: number };
-  readonly probe: { readonly intervalMs: number; readonly timeoutMs: number };
   readonly password: { readonly scryptN: number };
 }
 
@@ -110,7 +109,6 @@ export function decide(raw: RawSettings, hostname: string): Decision {
       heartbeatTicks: whole("raft.heartbeat_ms") / whole("raft.tick_ms"),
       electionTicks: whole("raft.election_ms") / whole("raft.tick_ms"),
     },
-    probe: { intervalMs: whole("probe.interval_ms"), timeoutMs: whole("probe.timeout_ms") },
     password: { scryptN: whole("password.scrypt_n") },
   };
   if (problems.length > 0) return { problems };
@@ -139,7 +137,7 @@ function parseUrl(item: string): URL | string {
 
 /** What is well-formed by itself but cannot be meant together. */
 function* contradictions(config: Config): Generator<readonly [SettingKey, string]> {
-  const { api, mesh, paths, raft, probe, password } = config;
+  const { api, mesh, paths, raft, password } = config;
   if (api.listen.length === 0) yield ["api_listen", "needs at least one listener"];
   if (mesh.listen.length === 0) yield ["mesh_listen", "needs at least one address"];
 
@@ -181,9 +179,6 @@ function* contradictions(config: Config): Generator<readonly [SettingKey, string
   }
   if (raft.electionTicks < HEARTBEATS_PER_ELECTION_MIN * raft.heartbeatTicks) {
     yield ["raft.election_ms", `must be at least ${HEARTBEATS_PER_ELECTION_MIN} times raft.heartbeat_ms`];
-  }
-  if (probe.timeoutMs >= probe.intervalMs) {
-    yield ["probe.timeout_ms", `must be shorter than probe.interval_ms (${probe.intervalMs})`];
   }
   if (!Number.isInteger(Math.log2(password.scryptN))) yield ["password.scrypt_n", "must be a power of two"];
 }

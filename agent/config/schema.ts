@@ -74,13 +74,11 @@ const TABLE = {
     60_000,
     1000,
   ),
-  "probe.interval_ms": integer("how often an agent probes another one", 50, 60_000, 1000),
-  "probe.timeout_ms": integer("how long a probe waits for its answer", 10, 30_000, 500),
   "password.scrypt_n": integer(
     "cost of a stored password (scrypt N, a power of two)",
     1024,
     1_048_576,
-    16_384,
+    32_768,
   ),
 } as const satisfies Record<string, Setting>;
 

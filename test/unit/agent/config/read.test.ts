@@ -54,8 +54,7 @@ describe("defaults", () => {
       bootstrap: { allowFrom: [] },
       log: { level: "info", format: "auto" },
       raft: { tickMs: 50, heartbeatTicks: 2, electionTicks: 20 },
-      probe: { intervalMs: 1000, timeoutMs: 500 },
-      password: { scryptN: 16_384 },
+      password: { scryptN: 32_768 },
     });
   });
 
@@ -222,9 +221,6 @@ describe("contradictions", () => {
       ["--raft-heartbeat-ms", "120"],
       "--raft-heartbeat-ms: must be a multiple of raft.tick_ms (50)",
     ],
-    [
-      "probe that never ends",
-      ["--probe-timeout-ms", "1000"],
       "--probe-timeout-ms: must be shorter than probe.interval_ms (1000)",
     ],
     ["scrypt cost", ["--password-scrypt-n", "20000"], "--password-scrypt-n: must be a power of two"],
