@@ -107,14 +107,16 @@ export class ConsensusLoop {
     if (this.#scheduled || this.#turn !== null || this.#ended) return;
     this.#scheduled = true;
     setImmediate(() => {
+      if (!this.#ended) {
+        this.#turn = this.#run()
+          .catch((error: unknown) => this.fail(error))
+          .finally(() => {
+            this.#turn = null;
+            if (this.#hasInput) this.#wake();
+          });
+      }
+      // Only now: what calls back while a turn begins must not schedule a second turn beside it.
       this.#scheduled = false;
-      if (this.#ended) return;
-      this.#turn = this.#run()
-        .catch((error: unknown) => this.fail(error))
-        .finally(() => {
-          this.#turn = null;
-          if (this.#hasInput) this.#wake();
-        });
     });
   }
 
