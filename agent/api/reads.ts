@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 
+import { hangUpSignal } from "#agent/api/hang-up.ts";
 import type { Queries } from "#agent/api/ports.ts";
 import type { Registry } from "#agent/ports/registry.ts";
 import { AppError } from "#shared/errors/app-error.ts";
@@ -61,7 +62,7 @@ interface Freshness {
 }
 
 async function awaitFreshness(registry: Registry, wanted: Freshness, request: FastifyRequest): Promise<void> {
-  const { signal } = request;
+  const signal = hangUpSignal(request);
   if (wanted.linearizable) await registry.readBarrier({ timeoutMs: BARRIER_MS, signal });
   if (wanted.minIndex > registry.state.index) {
     await registry.waitForIndex(wanted.minIndex, { timeoutMs: wanted.waitMs, signal });

@@ -8,6 +8,7 @@ import { orchestratorDialect } from "#agent/api/dialects/orchestrator/index.ts";
 import { redisDialect } from "#agent/api/dialects/redis/index.ts";
 import type { Network } from "#agent/api/callers.ts";
 import { GateKeeper } from "#agent/api/gate.ts";
+import { registerHangUps } from "#agent/api/hang-up.ts";
 import { toNativeError } from "#agent/api/native/errors.ts";
 import { nativeApi, type NativeDeps } from "#agent/api/native/index.ts";
 import { registerReads } from "#agent/api/reads.ts";
@@ -56,6 +57,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
   const keeper = new GateKeeper({ queries, verifier }, options);
   const routes = collectRoutes(app);
 
+  registerHangUps(app);
   registerValidation(app);
   registerJsonBodies(app);
   registerHeaders(app);

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
 import type { Gate } from "#agent/api/gate.ts";
+import { hangUpSignal } from "#agent/api/hang-up.ts";
 import type { Principal, WriteContext } from "#agent/api/ports.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { BadField } from "#shared/errors/kinds.ts";
@@ -62,14 +63,14 @@ export function writeContext(request: FastifyRequest): WriteContext {
   const by = request.principal;
   if (by === null) throw new AppError("unauthenticated", {});
   const key = request.headers["idempotency-key"];
-  if (key === undefined) return { by, signal: request.signal };
+  if (key === undefined) return { by, signal: hangUpSignal(request) };
   if (typeof key !== "string" || !KEY.test(key)) {
     throw new AppError("bad_request", {
       field: "Idempotency-Key",
       rule: "must be 1 to 128 visible ASCII characters",
     });
   }
-  return { by, key, signal: request.signal };
+  return { by, key, signal: hangUpSignal(request) };
 }
 
 /**

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 
 import type { FastifyInstance } from "fastify";
 
-import type { AgentInfo } from "#agent/api/ports.ts";
+import type { AgentInfo, WriteContext } from "#agent/api/ports.ts";
 import { createServer, type ServerOptions } from "#agent/api/server.ts";
 import type { Bootstrap } from "#agent/ports/bootstrap.ts";
 import type { Passwords } from "#agent/ports/credentials.ts";
@@ -237,6 +237,8 @@ export class FakeApi implements AsyncDisposable {
     apiUrls: ["https://10.0.0.1:9443"],
     meshAddrs: ["/ip4/10.0.0.1/tcp/9444"],
   };
+  /** What the writes so far were given: who asks, the key, the signal. */
+  readonly writes: WriteContext[] = [];
   readonly app: FastifyInstance;
 
   constructor(options: Partial<ServerOptions> = {}) {
@@ -250,7 +252,10 @@ export class FakeApi implements AsyncDisposable {
         passwords,
         incarnation: () => 1,
         commands: {
-          ...commandsOver(registry),
+          submit: (command, context) => {
+            this.writes.push(context);
+            return commandsOver(registry).submit(command, context);
+          },
           startBootstrap: (action, request) => bootstrap.start(action, request),
         },
         queries: {

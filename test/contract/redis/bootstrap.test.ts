@@ -351,7 +351,7 @@ describe("POST /v1/bootstrap/{action}", () => {
     expect([answer.statusCode, answer.json().error_code]).toEqual([500, "internal_error"]);
     expect(answer.body).not.toContain("secret");
     const [logged] = api.log.matching("request failed");
-    expect(answer.json().description).toContain((logged?.fields as { incident: string }).incident);
+    expect(answer.json().description).toContain(((logged?.fields ?? {}) as { incident: string }).incident);
   });
 
   test("nothing of the credentials is logged", async () => {

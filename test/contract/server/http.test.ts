@@ -35,11 +35,11 @@ describe("every read says how fresh it is", () => {
   });
 
   test("a leader that is no member (any more) is told by its peer id; an unknown age or leader is left out", async () => {
-    const { status } = api.registry;
-    api.registry.status = () => ({ ...status.call(api.registry), leader: "12D3KooWGone", ageMs: null });
+    const status = api.registry.status.bind(api.registry);
+    api.registry.status = () => ({ ...status(), leader: "12D3KooWGone", ageMs: null });
     const { headers } = await get("/muster/v1/members");
     expect([headers["x-muster-leader"], headers["x-muster-age-ms"]]).toEqual(["12D3KooWGone", undefined]);
-    api.registry.status = () => ({ ...status.call(api.registry), leader: null });
+    api.registry.status = () => ({ ...status(), leader: null });
     expect((await get("/muster/v1/members")).headers).not.toHaveProperty("x-muster-leader");
   });
 
@@ -100,10 +100,10 @@ describe("every read can be asked to be fresh", () => {
 
   test("linearizable asks for a barrier; without a majority it is 503 in the dialect's form", async () => {
     let barriers = 0;
-    const { readBarrier } = api.registry;
+    const readBarrier = api.registry.readBarrier.bind(api.registry);
     api.registry.readBarrier = () => {
       barriers += 1;
-      return readBarrier.call(api.registry);
+      return readBarrier();
     };
     await get("/v1/bootstrap?consistency=linearizable");
     await get("/v1/bootstrap?consistency=default");
@@ -227,7 +227,7 @@ describe("limits and forms", () => {
     expect(answer.statusCode).toBe(500);
     expect(answer.body).not.toContain("secret detail");
     const [line] = api.log.matching("request failed");
-    const { incident, err } = line?.fields as { incident: string; err: Error };
+    const { incident, err } = (line?.fields ?? {}) as { incident: string; err: Error };
     expect(answer.json().error.facts).toEqual({ incident });
     expect(err.message).toBe("secret detail");
   });

@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { Agent, type IncomingMessage, request as httpRequest, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect, createServer } from "node:net";
@@ -156,7 +156,6 @@ describe("the unix socket", () => {
     const left = createServer();
     left.listen(`${path}.old`);
     await once(left, "listening");
-    const { rename } = await import("node:fs/promises");
     // Node removes the path it made; renamed, the file stays behind as after kill -9.
     await rename(`${path}.old`, path);
     await new Promise((resolve) => left.close(resolve));
@@ -192,13 +191,13 @@ describe("the unix socket", () => {
 
 describe("stopping", () => {
   /** A request that is being handled until `go` is called. */
-  function slow(): { readonly handled: Promise<void>; go(): void } {
+  function slow(): { readonly handled: Promise<void>; readonly go: () => void } {
     const [handled, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const { readBarrier } = api.registry;
+    const readBarrier = api.registry.readBarrier.bind(api.registry);
     api.registry.readBarrier = async () => {
       handled.resolve();
       await go.promise;
-      return readBarrier.call(api.registry);
+      return readBarrier();
     };
     return { handled: handled.promise, go: () => go.resolve() };
   }
@@ -246,6 +245,57 @@ describe("stopping", () => {
     const ended = once(response, "end");
     await opened[0]?.close(60_000);
     await ended;
+  });
+});
+
+describe("a caller that hangs up", () => {
+  test("is waited for no longer, and is no defect", async () => {
+    const { urls } = await open([HTTP]);
+    const waiting = Promise.withResolvers<AbortSignal>();
+    const gone = Promise.withResolvers<void>();
+    api.registry.waitForIndex = (_index: number, options?: { readonly signal?: AbortSignal }) =>
+      new Promise((_resolve, reject) => {
+        const signal = options?.signal;
+        if (signal === undefined) throw new Error("no signal was given");
+        signal.addEventListener("abort", () => {
+          reject(signal.reason as Error);
+          gone.resolve();
+        });
+        waiting.resolve(signal);
+      });
+    const path = "/v1/bootstrap?min_index=99&wait=10m";
+    const sent = httpRequest({ host: "127.0.0.1", port: portOf(urls[0]), path });
+    sent.on("error", () => undefined);
+    sent.end();
+    expect((await waiting.promise).aborted).toBe(false);
+    sent.destroy();
+    await gone.promise;
+    await opened[0]?.close(1000);
+    expect(api.log.matching("request failed")).toEqual([]);
+  });
+
+  test("a write that was read whole is not given up while its caller waits, and is when it hangs up", async () => {
+    await api.createCluster();
+    const { urls } = await open([HTTP]);
+    const submit = api.registry.submit.bind(api.registry);
+    const [submitted, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    api.registry.submit = async (command, options) => {
+      submitted.resolve();
+      await go.promise;
+      return submit(command, options);
+    };
+    const options = { host: "127.0.0.1", port: portOf(urls[0]), method: "POST", path: "/api/v1/zone" };
+    const sent = httpRequest({ ...options, headers: ADMIN });
+    sent.on("error", () => undefined);
+    sent.end('{"name":"z"}');
+    await submitted.promise;
+    // The body has been read long ago: other requests have been answered since.
+    await call(httpRequest, { ...options, method: "GET", path: "/v1/bootstrap", headers: ADMIN });
+    const signal = api.writes[0]?.signal;
+    expect(signal?.aborted).toBe(false);
+    sent.destroy();
+    await expect.poll(() => signal?.aborted).toBe(true);
+    go.resolve();
   });
 });
 
