@@ -2,7 +2,7 @@ import type { Uint8ArrayList } from "uint8arraylist";
 import { AppError } from "#shared/errors/app-error.ts";
 
 /** Bytes of the length that precedes each frame's body: an unsigned 32-bit integer, big-endian. */
-export const FRAME_HEADER_BYTES = 4;
+const FRAME_HEADER_BYTES = 4;
 
 /** The peer broke the framing; its stream cannot be read any further. */
 export class FrameViolation extends Error {

@@ -187,10 +187,14 @@ export class Peer implements LinkOwner {
   /** One candidate at a time, in the order of their hellos. */
   async #admit(link: Link, theirs: WireHello): Promise<void> {
     const ours = this.#deps.hello();
-    const refusal = ours === null ? "not_a_member" : mismatch(ours, theirs);
-    if (ours === null || refusal !== null) {
-      if (refusal !== null) link.end(refusal);
-      this.#deps.log.warn({ peer: this.id, remote: link.remoteAddr, reason: refusal }, "member refused");
+    if (ours === null) {
+      link.end("not_a_member");
+      return;
+    }
+    const reason = mismatch(ours, theirs);
+    if (reason !== null) {
+      this.#deps.log.warn({ peer: this.id, remote: link.remoteAddr, reason }, "member refused");
+      link.end(reason);
       return;
     }
     const verdict = this.#isQuarantined() ? "identity_in_use" : await this.#compare(link);

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { SystemClock } from "#agent/clock/system-clock.ts";
+import type { Clock } from "#agent/ports/clock.ts";
 import type { MeshIdentity } from "#agent/mesh/identity.ts";
 import { Mesh } from "#agent/mesh/mesh.ts";
 import type { PeerAddresses, PeerEvent } from "#agent/ports/transport.ts";
@@ -34,11 +35,15 @@ export class Bed implements AsyncDisposable {
   readonly nodes: Node[] = [];
 
   async add(
-    options: { readonly identity?: MeshIdentity | undefined; readonly listen?: string } = {},
+    options: {
+      readonly identity?: MeshIdentity | undefined;
+      readonly listen?: string;
+      readonly clock?: Clock;
+    } = {},
   ): Promise<Node> {
     const log = new RecordingLog();
     const mesh = new Mesh(
-      { log, clock: new SystemClock(), identity: options.identity ?? (await newIdentity()) },
+      { log, clock: options.clock ?? new SystemClock(), identity: options.identity ?? (await newIdentity()) },
       { listen: [options.listen ?? `127.0.0.${this.nodes.length + 1}:0`], software: "test" },
     );
     const node: Node = { mesh, log, events: [] };

@@ -3,6 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { expect, test } from "vitest";
 
 import { MESH_FRAME_BYTES_MAX, MESH_SEND_BUFFER_BYTES_MAX } from "#shared/lib/limits.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
 import { Bed, CLUSTER, newIdentity, orderedIdentities, unite, until, untilMeshed } from "./bed.ts";
 import { frameOf, RawPeer, RawStream } from "./raw-peer.ts";
 
@@ -59,6 +60,45 @@ test("nothing but the handshake is taken from a link that is not up", async () =
   await until(() => control.status !== "open");
   expect(handled).toBe(0);
   expect(log.matching("broke the protocol")).toHaveLength(1);
+});
+
+test.each([
+  ["of another protocol", { protocol: 2 }, "other_protocol"],
+  ["without a cluster", { cluster_id: "" }, "violation"],
+  [
+    "with a thousand addresses",
+    { mesh_addrs: Array.from({ length: 1000 }, () => "/ip4/10.0.0.1/tcp/1") },
+    "violation",
+  ],
+])("a hello %s is refused", async (_name, change, reason) => {
+  await using bed = new Bed();
+  const { mesh, raw, events } = await meshWithRawMember(bed);
+  await using _raw = raw;
+  const connection = await raw.call(mesh);
+  const control = new RawStream(await connection.newStream("/muster/control/1"));
+  control.sendJson({ hello: { ...raw.hello(), ...change } });
+  await until(() => control.ended);
+  expect(control.received).toEqual([{ bye: reason }]);
+  expect(events).toEqual([]);
+});
+
+test("both streams beat, and a peer that says nothing for several beats is given up", async () => {
+  await using bed = new Bed();
+  const clock = new FakeClock();
+  const [small, large] = await orderedIdentities();
+  const { mesh, events } = await bed.add({ clock, identity: large }); // No judge: up with the peer's last word.
+  mesh.setCluster(CLUSTER);
+  mesh.setMembers([{ peer: small.peerId, meshAddrs: [] }]);
+  await using raw = await RawPeer.start(small);
+  const { control, bulk } = await raw.link(mesh);
+  const before = [control.bytes, bulk.bytes] as const;
+  for (let beats = 1; beats <= 3; beats += 1) {
+    await clock.advance(10_000);
+    await until(() => control.bytes === before[0] + 4 * beats && bulk.bytes === before[1] + 4 * beats);
+  }
+  expect(events).toHaveLength(1);
+  await clock.advance(10_000);
+  expect(events[1]).toEqual({ type: "down", peer: raw.id, reason: "silent" });
 });
 
 // Goal: a member that does not read costs a bounded buffer, and requests that were never sent are known as such.

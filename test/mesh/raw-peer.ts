@@ -70,6 +70,8 @@ export class RawPeer implements AsyncDisposable {
 export class RawStream {
   readonly stream: Stream;
   readonly received: unknown[] = [];
+  /** All bytes that came, heartbeats included. */
+  bytes = 0;
   ended = false;
 
   constructor(stream: Stream) {
@@ -78,7 +80,10 @@ export class RawStream {
       { onValue: (value) => this.received.push(value) },
       { bytesMax: 2 ** 30 },
     );
-    stream.addEventListener("message", ({ data }) => decoder.push(data));
+    stream.addEventListener("message", ({ data }) => {
+      this.bytes += data.byteLength;
+      decoder.push(data);
+    });
     stream.addEventListener("close", () => {
       this.ended = true;
     });
