@@ -4,7 +4,7 @@ import type { CommandOf, CommandType } from "#shared/registry/command.ts";
 import type { Change, RegistryState } from "#shared/registry/state.ts";
 
 /** Where in the log a command is applied; the only clock a reducer knows. */
-export interface Moment {
+interface Moment {
   readonly index: number;
   readonly at: EpochMs;
 }

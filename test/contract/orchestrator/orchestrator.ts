@@ -11,7 +11,7 @@ import { commandsOver, LocalRegistry } from "#test/support/local-registry.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
 import { makeCluster, makeMember, VERIFIER } from "#test/support/registry-log.ts";
 
-export const ADMIN = basic("admin@example.com:secret");
+const ADMIN = basic("admin@example.com:secret");
 const VIEWER = basic("viewer:secret");
 
 /** What the orchestrator answered: status, and the body as text and as JSON. */
