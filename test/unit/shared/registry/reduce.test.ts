@@ -173,6 +173,14 @@ describe("an agent's own repetition: client sessions, dissertation §6.3", () =>
     expect(log.state.zones.size).toBe(2);
   });
 
+  test("a jump of the numbers costs no more than what is remembered", () => {
+    const log = new RegistryLog();
+    log.apply(zone("a"), { seq: 1, ack: 1 });
+    const far = Number.MAX_SAFE_INTEGER;
+    expect(kindOf(log.apply(zone("b"), { seq: far, ack: far }))).toBeNull();
+    expect([...(log.state.sessions.get("peer-1")?.results.keys() ?? [])]).toEqual([far]);
+  });
+
   test("an agent that never acknowledges loses its oldest answers, and with them the right to repeat them", () => {
     const log = new RegistryLog();
     log.apply(zone("a"), { seq: 1, ack: 1 });

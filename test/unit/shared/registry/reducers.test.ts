@@ -66,6 +66,11 @@ const REFUSED: readonly Refused[] = [
     refusal: { kind: "member_name_exists", facts: { name: "tnt2.public.i" } },
   },
   {
+    when: "one host has the name and another the uuid: the older is named",
+    command: { type: "member.add", member: makeMember(9, { name: "tnt3.public.i", uuid: "uuid-2" }) },
+    refusal: { kind: "member_name_exists", facts: { name: "tnt2.public.i" } },
+  },
+  {
     when: "another host has the uuid: a copied disk",
     command: { type: "member.add", member: makeMember(9, { uuid: "uuid-2" }) },
     refusal: { kind: "member_name_exists", facts: { name: "tnt2.public.i" } },
@@ -461,6 +466,12 @@ describe("nodes", () => {
       { topic: "nodes", op: "delete", id: "uuid-1" },
     ]);
     expect(log.must(register("uuid-1", 2))).toEqual({});
+  });
+
+  test("keep their cfg in the form that it has after a snapshot, too", () => {
+    const log = prepared();
+    log.must(register("uuid-2", 1, { cfg: { b: { d: 1, c: 2 }, a: 3 } }));
+    expect(JSON.stringify(log.state.nodes.get("uuid-2")?.cfg)).toBe('{"a":3,"b":{"c":2,"d":1}}');
   });
 
   test("a cfg with names of Object.prototype is data like any other", () => {

@@ -96,6 +96,7 @@ describe("a text that is not understood is refused with a reason", () => {
       "are equal",
     ],
     ["a zone from the future", { ...good, nextZoneId: 2 }, "the zone 2 is not below the next one"],
+    ["a uid that will be given again", { ...good, nextUid: 3 }, "the uid 3 is not below the next one"],
     ["a uid from the future", { ...good, nextUid: 2 }, "is not below the next one"],
     ["a user from the future", { ...good, nextUserUid: 1 }, "the user 1 is not below the next"],
     ["a node in a missing zone", { ...good, nodes: [{ ...node, zoneId: 9 }] }, "in the missing zone 9"],
