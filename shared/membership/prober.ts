@@ -130,9 +130,14 @@ export class Prober {
     for (const errand of this.#errands.values()) errand.endMs += byMs;
   }
 
+  /** The member has just spoken up at a new incarnation: a probe from before that proves nothing. */
+  acquit(peer: MemberId): void {
+    for (const [seq, { target }] of this.#probes) if (target === peer) this.#probes.delete(seq);
+  }
+
   /** Everything about this member is dropped without a verdict. */
   forget(peer: MemberId): void {
-    for (const [seq, { target }] of this.#probes) if (target === peer) this.#probes.delete(seq);
+    this.acquit(peer);
     for (const [seq, { target, origin }] of this.#errands) {
       if (target === peer || origin === peer) this.#errands.delete(seq);
     }

@@ -178,6 +178,7 @@ export class Swim {
     if (sender === undefined) return; // A stranger, or itself.
     sender.lost = false;
     sender.heardMs = this.#nowMs;
+    if (message.type === "ack") this.#acked(from, message.seq);
     // What a member says of itself needs no rumour; a goodbye comes as one.
     if (message.incarnation > sender.incarnation) {
       this.#apply({ peer: from, status: "alive", incarnation: message.incarnation, by: from });
@@ -192,15 +193,10 @@ export class Swim {
           this.#prober.runErrand(from, message.seq, message.target, this.#nowMs);
         }
         break;
-      case "ack": {
-        const proven = this.#prober.acked(from, message.seq);
-        const held = proven === null ? undefined : this.#members.get(proven);
-        if (held !== undefined) held.heardMs = this.#nowMs;
-        break;
-      }
       case "nack":
         this.#prober.nacked(from, message.seq);
         break;
+      case "ack":
       case "gossip":
         break;
       case "sync":
@@ -208,6 +204,12 @@ export class Swim {
         if (message.wants_reply) this.#sync(from, false);
         break;
     }
+  }
+
+  #acked(from: MemberId, seq: number): void {
+    const proven = this.#prober.acked(from, seq);
+    const held = proven === null ? undefined : this.#members.get(proven);
+    if (held !== undefined) held.heardMs = this.#nowMs;
   }
 
   #setMembers(peers: readonly MemberId[]): void {
@@ -261,7 +263,10 @@ export class Swim {
         this.#rumours.add(rumour);
       return;
     }
-    if (rumour.status === "alive") held.heardMs = this.#nowMs;
+    if (rumour.status === "alive") {
+      held.heardMs = this.#nowMs;
+      this.#prober.acquit(rumour.peer);
+    }
     held.incarnation = rumour.incarnation;
     held.status = rumour.status;
     held.by = rumour.by;

@@ -41,12 +41,11 @@ class Oracle {
 
   constructor(world: World) {
     this.#world = world;
-    world.onStep = (host) => this.#look(host);
   }
 
-  #look(host: Host): void {
+  look(host: Host): void {
     const own = this.#own.get(host.id) ?? 0;
-    expect(host.swim.incarnation, `${host.id} never goes back behind itself`).toBeGreaterThanOrEqual(own);
+    if (host.swim.incarnation < own) throw new Error(`${host.id} went back behind itself`);
     this.#own.set(host.id, host.swim.incarnation);
     for (const { id } of this.#world.hosts) {
       const view = host.swim.view(id);
@@ -54,8 +53,8 @@ class Oracle {
       const { incarnation, status } = view;
       if (incarnation > (this.#own.get(id) ?? 0))
         throw new Error(`${host.id} invented an incarnation of ${id}`);
-      const key = `${host.id} ${id}`;
       const weight = WEIGHT[status];
+      const key = `${host.id} ${id}`;
       const before = this.#held.get(key);
       if (before?.life === host.life && before.incarnation === incarnation && before.weight === weight)
         continue;
@@ -78,6 +77,11 @@ class Oracle {
     if (nowMs - suspectedMs < SUSPICION_MS_MIN)
       throw new Error(`${life} died after ${nowMs - suspectedMs} ms`);
   }
+}
+
+function watch(world: World): void {
+  const oracle = new Oracle(world);
+  world.onStep = (host) => oracle.look(host);
 }
 
 function drawFaults(prng: Prng): Faults {

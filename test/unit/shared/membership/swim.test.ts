@@ -132,6 +132,15 @@ describe("probes (SWIM, sections 4.1 and 4.3)", () => {
     expect(bench.status(second.to)).toBe("suspect");
   });
 
+  test("a probe from before a member first spoke, or refuted, gives no verdict", () => {
+    bench.pass(TICK_MS);
+    const target = bench.take("ping")[0]?.to ?? "";
+    bench.pass(900);
+    bench.hear(target, gossip);
+    bench.pass(TICK_MS);
+    expect(bench.status(target)).toBe("alive");
+  });
+
   test("for others: the ping is passed on, the ack comes back, a nack when there is none in time", () => {
     bench.hear("a", { type: "ping_req", seq: 77, target: "b" });
     const [ping] = bench.take("ping");
