@@ -8,7 +8,7 @@ import type { StrangerTransport } from "#agent/ports/transport.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 
 /** Who this host is, whatever cluster it is in. */
-export interface HostSelf {
+interface HostSelf {
   /** Its peer id, made of its own key. */
   readonly peer: MemberId;
   readonly uuid: string;

@@ -21,7 +21,7 @@ import { RecordingLog } from "#test/support/recording-log.ts";
 
 /** The only voter that LocalRegistry knows. */
 export const FOUNDER = "12D3KooWLocal";
-export const N = 1024;
+const N = 1024;
 
 const kdf = new ScryptQueue();
 export const passwords = new ScryptPasswords({ kdf }, { n: N });
