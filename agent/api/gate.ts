@@ -1,4 +1,4 @@
-import type { FastifyContextConfig, FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 
 import { parseBasic } from "#agent/api/auth/basic.ts";
 import type { Verifier } from "#agent/api/auth/verifier.ts";
@@ -33,11 +33,6 @@ declare module "fastify" {
     /** Name of the dialect, for error bodies: set by the plugin that registers the route. */
     dialect?: "redis" | "orchestrator" | "ganeti" | "cinder" | "senlin" | "native";
   }
-}
-
-/** The gate a route declared, if any. */
-export function gateOf(config: FastifyContextConfig): Gate | undefined {
-  return config.gate;
 }
 
 /** Callers on the unix socket: the file's permissions (0660) have let them in, so they are administrators. */

@@ -96,7 +96,7 @@ export function seedFacts(): HostFacts {
 }
 
 /** Passwords that cost no time, but are counted; `held` makes them wait until they are released. */
-export class FakePasswords implements Passwords {
+class FakePasswords implements Passwords {
   /** Checks so far, each of which would have been a hash. */
   hashes = 0;
   /** Of these, checks of a user that does not exist. */
@@ -135,7 +135,7 @@ function keyOf(password: string, salt: string): string {
 }
 
 /** A bootstrap that accepts and refuses like the real one, and then does nothing: the test says how it goes on. */
-export class FakeBootstrap implements Bootstrap {
+class FakeBootstrap implements Bootstrap {
   state: BootstrapState = { name: "idle" };
   uid: number | null = null;
   readonly started: { readonly action: BootstrapAction; readonly request: BootstrapRequest }[] = [];
@@ -206,7 +206,7 @@ class FakeMembership implements Membership {
   }
 }
 
-export function newMember(peer: MemberId, name: string): NewMember {
+function newMember(peer: MemberId, name: string): NewMember {
   return {
     peer,
     uuid: `00000000-0000-4000-8000-${Buffer.from(name).toString("hex").padStart(12, "0").slice(-12)}`,

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 
 import type { Clock } from "#agent/ports/clock.ts";
+import type { ChangesEvent, PositionEvent } from "#shared/contract/native.ts";
 
 import type { ChangeFeed } from "./feed.ts";
 
@@ -80,7 +81,7 @@ export class EventStream {
     this.end();
   }
 
-  #write(event: string, id: number, data: unknown): void {
+  #write(event: string, id: number, data: ChangesEvent | PositionEvent): void {
     if (!this.#out.write(`event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`))
       this.#blocked = true;
   }
