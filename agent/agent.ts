@@ -192,47 +192,43 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
       registry: replica,
       clock,
       log: part("bootstrap"),
-      own: () => ({
-        peer: mesh.self,
-        meshAddrs: mesh.listenAddrs(),
-        apiUrls: apiUrls(),
-        softwareVersion: SOFTWARE_VERSION,
-      }),
+      own: () =>
+        isMember()
+          ? {
+              peer: mesh.self,
+              meshAddrs: mesh.listenAddrs(),
+              apiUrls: apiUrls(),
+              softwareVersion: SOFTWARE_VERSION,
+            }
+          : null,
     }),
   );
+  announcer.start();
   const publish = (): void => {
     const { meshAddrs } = agent;
-    membership.publish({
-      peer: mesh.self,
-      name: config.name,
-      facts: inventory.current(),
-      apiUrls: apiUrls(),
-      meshAddrs,
-    });
+    const facts = inventory.current();
+    membership.publish({ peer: mesh.self, name: config.name, facts, apiUrls: apiUrls(), meshAddrs });
   };
   publish();
   stack.use(
     inventory.onChange(() => {
       publish();
-      if (isMember()) announcer.check();
+      announcer.check();
     }),
   );
-  if (isMember()) announcer.start();
-  else {
-    const watch = stack.use(
-      bootstrap.onChange(() => {
-        if (!isMember()) return;
-        watch[Symbol.dispose]();
-        announcer.start();
-      }),
-    );
-  }
+  stack.use(bootstrap.onChange(() => announcer.check()));
   stack.use(
     replica.onChange((changes) => {
       const removed = changes.some(
         ({ topic, op, id }) => topic === "members" && op === "delete" && id === mesh.self,
       );
-      if (removed) void bootstrap.removed("this host was removed from its cluster");
+      if (!removed) return;
+      bootstrap.removed("this host was removed from its cluster").catch((error: unknown) => {
+        log.error(
+          { err: error },
+          "removed from the cluster, but the disk could not be told; restart the agent",
+        );
+      });
     }),
   );
   stack.defer(() => replica.handOver(HAND_OVER_MS_MAX));

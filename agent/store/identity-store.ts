@@ -18,6 +18,13 @@ const ClusterRecord = Compile(
     incarnation: Type.Integer({ minimum: 1 }),
     uid: Type.Integer({ minimum: 1 }),
     contacts: Type.Array(Type.Object({ peer: Type.String(), meshAddrs: Type.Array(Type.String()) })),
+    paths: Type.Optional(
+      Type.Object({
+        persistent: Type.String(),
+        ephemeral: Type.String(),
+        bigstore: Type.Union([Type.String(), Type.Null()]),
+      }),
+    ),
   }),
 );
 

@@ -58,8 +58,9 @@ test("kill -9 of the leader in a write load: nothing acknowledged is lost, nothi
       let names: string[] = [];
       await agent.until("reads linearizably", async () => {
         const answer = await agent.get("/api/v1/zone?consistency=linearizable");
-        names = ((answer.json?.data ?? []) as { name: string }[]).map(({ name }) => name);
-        return answer.status === 200;
+        if (answer.status !== 200) return false;
+        names = (answer.json.data as { name: string }[]).map(({ name }) => name);
+        return true;
       });
       return names;
     }),
