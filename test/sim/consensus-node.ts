@@ -13,9 +13,9 @@ import {
 } from "./consensus-disk.ts";
 import { type ConsensusOracle, demand } from "./consensus-oracle.ts";
 
-/** How long an election timeout is at least, in ticks; heartbeats come every second tick. */
-const ELECTION_TICKS = 10;
-const HEARTBEAT_TICKS = 2;
+/** How long an election timeout is at least, in ticks; heartbeats come with every tick. */
+const ELECTION_TICKS = 6;
+const HEARTBEAT_TICKS = 1;
 
 /** What a node needs from the world around it. */
 export interface NodeWorld {
@@ -36,7 +36,13 @@ export interface NodeWorld {
   after(delay: number, run: () => void): void;
   send(message: Message): void;
   crashed(node: SimNode): void;
+  disk(id: string): SimDisk["durable"];
   count(what: string): void;
+}
+
+interface ConfigTarget {
+  readonly voters: readonly string[];
+  readonly learners: readonly string[];
 }
 
 interface Begun {
@@ -129,44 +135,63 @@ export class SimNode {
     });
   }
 
-  receive(message: Message): void {
+  /** Hands an event from outside to the running core, as soon as it is awake. Nothing happens while it is down. */
+  #arrives(act: (core: Consensus) => void): void {
+    const { core } = this;
+    if (core === null) return;
     if (this.#frozenUntil > this.#world.now()) {
-      this.#whenAwake(1, this.starts, () => this.receive(message));
+      this.#whenAwake(1, this.starts, () => this.#arrives(act));
       return;
     }
-    if (this.core === null) return;
-    this.core.step(message);
+    act(core);
     this.wake();
   }
 
-  propose(texts: readonly string[]): number | null {
-    const result = this.core?.propose(texts);
-    if (result?.ok !== true) return null;
-    texts.forEach((_, i) => this.#proposed.set(result.index + i, result.term));
-    this.wake();
-    return result.index + texts.length - 1;
+  receive(message: Message): void {
+    this.#arrives((core) => core.step(message));
+  }
+
+  propose(texts: readonly string[]): void {
+    this.#arrives((core) => {
+      const result = core.propose(texts);
+      if (result.ok) texts.forEach((_, i) => this.#proposed.set(result.index + i, result.term));
+    });
   }
 
   read(context: string): void {
-    const visible = this.#world.oracle.lastApplied;
-    if (this.core?.readIndex(context) !== true) return;
-    this.#reads.set(context, visible);
-    this.wake();
+    this.#arrives((core) => {
+      const visible = this.#world.oracle.lastApplied;
+      if (core.readIndex(context)) this.#reads.set(context, visible);
+    });
+  }
+
+  changeConfig(target: (current: VoterConfig) => ConfigTarget): void {
+    this.#arrives((core) => {
+      if (core.changeConfig(target(core.status().config)).ok) this.#world.count("configuration changes");
+    });
+  }
+
+  transferTo(member: string): void {
+    this.#arrives((core) => {
+      if (core.transferTo(member)) this.#world.count("transfers");
+    });
   }
 
   feed(entries: readonly Entry[], commit: number): void {
-    if (this.core === null) return;
-    if (this.core.feed(entries, commit) === "taken") this.#world.count("feeds taken");
-    this.wake();
+    this.#arrives((core) => {
+      if (core.feed(entries, commit) === "taken") this.#world.count("feeds taken");
+      this.#watch(core, true);
+    });
   }
 
   install(meta: SnapshotMeta, machine: Machine): void {
-    if (this.core === null) return;
-    if (this.core.installSnapshot(meta)) {
-      this.#bodies.set(meta, machine);
-      this.#world.count("snapshots installed");
-    }
-    this.wake();
+    this.#arrives((core) => {
+      if (core.installSnapshot(meta)) {
+        this.#bodies.set(meta, machine);
+        this.#world.count("snapshots installed");
+      }
+      this.#watch(core, true);
+    });
   }
 
   /** Takes a snapshot of what is applied and forgets most of the log. */
@@ -190,7 +215,7 @@ export class SimNode {
   wake(): void {
     const { core } = this;
     if (core === null) return;
-    this.#watch(core);
+    this.#watch(core, false);
     if (this.#busy || !core.hasReady()) return;
     this.#busy = true;
     const ready = core.ready();
@@ -286,8 +311,8 @@ export class SimNode {
     this.#world.send(message);
   }
 
-  /** Looks at the core from outside after each event. */
-  #watch(core: Consensus): void {
+  /** Looks at the core from outside after each event. `told`: somebody else's commit index was just taken over. */
+  #watch(core: Consensus, told: boolean): void {
     const { oracle } = this.#world;
     const { role, term, commit, lastIndex, applied, firstIndex, config } = core.status();
     demand(commit >= this.#commit, `${this.id} lowered its commit index from ${this.#commit} to ${commit}`);
@@ -296,12 +321,19 @@ export class SimNode {
       applied <= commit && commit <= lastIndex,
       `${this.id} has applied ${applied} of ${commit} of ${lastIndex}`,
     );
+    const committed = commit > this.#commit;
     this.#commit = commit;
     this.#term = term;
     if (role !== "leader") return;
     if (config.outgoing.length > 0) this.#world.count("leader in a joint configuration");
-    if (!oracle.leads(this.id, this.starts, term)) return;
-    this.#world.count("leaders");
-    oracle.leaderHolds(this.id, term, firstIndex, (index) => core.termAt(index));
+    if (oracle.leads(this.id, this.starts, term)) {
+      this.#world.count("leaders");
+      oracle.leaderHolds(this.id, term, firstIndex, (index) => core.termAt(index));
+      // A voter that is alone sends no request that could be counted.
+      if (config.voters.length + config.outgoing.length > 1) oracle.elected(this.id, term, config);
+    } else if (committed && !told) {
+      demand(core.termAt(commit) === term, `${this.id} counts copies of an entry of an older term`);
+      oracle.commits(this.id, { index: commit, term }, config, (id) => this.#world.disk(id));
+    }
   }
 }

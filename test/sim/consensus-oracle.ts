@@ -26,6 +26,8 @@ export class ConsensusOracle {
   readonly #written = new Map<string, string>();
   readonly #applied: Applied[] = [];
   readonly #acknowledged = new Map<number, Entry>();
+  /** Who voted for whom: `voter/term`. A candidate's request is its vote for itself. */
+  readonly #votes = new Map<string, string>();
   #lastIndex: number;
 
   constructor(first: Machine) {
@@ -54,6 +56,27 @@ export class ConsensusOracle {
     this.#leaders.set(term, who);
     demand(before === undefined || before === who, `term ${term} has two leaders: ${before} and ${who}`);
     return before === undefined;
+  }
+
+  /** A majority of each set of voters has, on its disk, what the leader counts as committed (§3.5, §4.3). */
+  commits(
+    leader: string,
+    entry: Pick<Entry, "index" | "term">,
+    config: VoterConfig,
+    disks: (id: string) => Durable,
+  ): void {
+    const holds = (voter: string): boolean => {
+      const { entries, snapshot } = disks(voter);
+      if ((snapshot?.meta.index ?? 0) >= entry.index) return true;
+      return entries[entry.index - (entries[0]?.index ?? 0)]?.term === entry.term;
+    };
+    demand(hasMajorities(config, holds), `${leader} commits ${at(entry)}, which no majority has on disk`);
+  }
+
+  /** A majority of each set of voters voted for the leader in its term. */
+  elected(leader: string, term: number, config: VoterConfig): void {
+    const voted = (voter: string): boolean => this.#votes.get(`${voter}/${term}`) === leader;
+    demand(hasMajorities(config, voted), `${leader} leads term ${term} without a majority of votes`);
   }
 
   /** Leader completeness: a new leader holds everything committed in earlier terms. */
@@ -141,11 +164,23 @@ export class ConsensusOracle {
     );
   }
 
+  /** §3.4: one vote in a term, restarts or not. */
+  #votesFor(voter: string, term: number, candidate: string): void {
+    const before = this.#votes.get(`${voter}/${term}`);
+    demand(
+      before === undefined || before === candidate,
+      `${voter} votes for ${before} and ${candidate} in term ${term}`,
+    );
+    this.#votes.set(`${voter}/${term}`, candidate);
+  }
+
   /** What a message promises must be on its sender's disk before it leaves (figure 3.1, "persistent state"). */
   sends(message: Message, durable: Durable): void {
     const { hardState } = durable;
     const { from, to, term } = message;
     if (message.type === "pre_vote" || message.type === "pre_vote_answer") return;
+    if (message.type === "vote") this.#votesFor(from, term, from);
+    if (message.type === "vote_answer" && message.granted) this.#votesFor(from, term, to);
     demand(
       hardState.term >= term,
       `${from} sent ${message.type} of term ${term} with ${hardState.term} on disk`,
@@ -163,6 +198,12 @@ export class ConsensusOracle {
   }
 }
 
+/** Whether a majority of the voters, and of the outgoing ones if there are any, has a property. */
+function hasMajorities({ voters, outgoing }: VoterConfig, has: (voter: string) => boolean): boolean {
+  const majority = (set: readonly string[]): boolean => set.filter(has).length * 2 > set.length;
+  return majority(voters) && (outgoing.length === 0 || majority(outgoing));
+}
+
 function chained(chain: number, { index, term, kind, data }: Entry): number {
   let hash = chain ^ 0x811c9dc5;
   const text = `${index}/${term}/${kind}/${data}`;
@@ -170,7 +211,7 @@ function chained(chain: number, { index, term, kind, data }: Entry): number {
   return hash;
 }
 
-function at({ index, term }: Entry): string {
+function at({ index, term }: Pick<Entry, "index" | "term">): string {
   return `index ${index} of term ${term}`;
 }
 
