@@ -29,7 +29,10 @@ export function foundingEntry(self: MemberId): { readonly entry: Entry; readonly
   };
 }
 
-/** Reads what the disk holds and checks that snapshot, log and commit index belong together. Rejects with StoreDamaged. */
+/**
+ * Reads what the disk holds and checks that nothing is missing between snapshot, log and commit index. A log that a
+ * snapshot has overtaken (a crash came between saving it and clearing the log) is the core's to drop. Rejects with StoreDamaged.
+ */
 export async function loadBeginning(stores: Stores): Promise<Beginning> {
   const snapshot = await stores.snapshots.load();
   const { hardState, entries } = await stores.log.load();
@@ -40,12 +43,6 @@ export async function loadBeginning(stores: Stores): Promise<Beginning> {
   if (first > at + 1) {
     throw new StoreDamaged(`log entries ${at + 1} to ${first - 1} are missing`, ADVICE);
   }
-  if (meta !== null && !continues(meta, entries)) {
-    // A crash came between saving a fetched snapshot and clearing the log that it replaces.
-    const kept = { ...hardState, commit: Math.max(hardState.commit, at) };
-    await stores.log.reset(kept);
-    return beginning(kept, meta, [], state, snapshot?.body.length ?? 0);
-  }
   const last = Math.max(at, entries.at(-1)?.index ?? 0);
   if (hardState.commit > last) {
     throw new StoreDamaged(
@@ -53,23 +50,11 @@ export async function loadBeginning(stores: Stores): Promise<Beginning> {
       ADVICE,
     );
   }
-  return beginning(hardState, meta, entries, state, snapshot?.body.length ?? 0);
-}
-
-function beginning(
-  hardState: HardState,
-  snapshot: SnapshotMeta | null,
-  entries: readonly Entry[],
-  state: RegistryState,
-  snapshotBytes: number,
-): Beginning {
-  return { core: { hardState, snapshot, entries, applied: state.index }, state, snapshotBytes };
-}
-
-function continues(meta: SnapshotMeta, entries: readonly Entry[]): boolean {
-  const first = entries[0];
-  if (first === undefined || first.index === meta.index + 1) return true;
-  return entries[meta.index - first.index]?.term === meta.term;
+  return {
+    core: { hardState, snapshot: meta, entries, applied: state.index },
+    state,
+    snapshotBytes: snapshot?.body.length ?? 0,
+  };
 }
 
 function decode(body: Uint8Array, meta: SnapshotMeta): RegistryState {

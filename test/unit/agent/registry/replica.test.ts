@@ -144,6 +144,27 @@ describe("losing agents", () => {
     expect(zoneNames(replicas, writer.n)).toEqual(["once"]);
   });
 
+  test("a write that its leader took and never spread is sent again to the next one", async () => {
+    const replicas = await Replicas.form(3);
+    const old = replicas.leader;
+    if (old === null) throw new Error("no leader");
+    const writer = replicas.anyUp(old);
+    let taken = false;
+    replicas.mesh.filter = ({ from, body }) => {
+      if (from !== old.peer || typeof body !== "object" || body === null) return true;
+      if ("ok" in body) taken = true;
+      return !("type" in body) || body["type"] !== "append";
+    };
+    const writing = writer.replica.submit({ type: "zone.create", name: "again" }, { by: "admin" });
+    await replicas.clock.until(() => taken);
+    await replicas.kill(old);
+    replicas.mesh.filter = null;
+    expect((await replicas.wait(writing)).result.ok).toBe(true);
+    await replicas.restart(old);
+    await replicas.settled();
+    expect(zoneNames(replicas, old.n)).toEqual(["again"]);
+  });
+
   test("without a majority: reads go on and age, writes are refused and name who is missing", async () => {
     const replicas = await Replicas.form(3);
     const [one, ...others] = [replicas.host(2), replicas.host(1), replicas.host(3)];

@@ -121,8 +121,9 @@ describe("snapshots", () => {
     const replicas = await Replicas.form(4, EAGER);
     const learner = replicas.host(4);
     await replicas.settled();
-    // The learner's write goes out; nothing comes back until the log has been forgotten behind it.
-    replicas.mesh.filter = ({ to, name }) => to !== learner.peer || name !== "answer";
+    // The leader takes the learner's write and says so; then nothing reaches it until the log is forgotten behind it.
+    replicas.mesh.filter = ({ to, body }) =>
+      to !== learner.peer || (typeof body === "object" && body !== null && "ok" in body);
     const writing = learner.replica.submit(
       { type: "zone.create", name: "mine" },
       { by: "admin", timeoutMs: 30_000 },

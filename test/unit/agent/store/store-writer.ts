@@ -9,7 +9,7 @@ if (dir === undefined) throw new Error("usage: store-writer.ts DIRECTORY");
 const stores = await openStores(dir, { log: new RecordingLog() });
 const { entries } = await stores.log.load();
 const padding = "x".repeat(3000);
-const body = Buffer.alloc(2_500_000);
+const body = Buffer.alloc(1_500_000);
 
 let next = (entries.at(-1)?.index ?? 0) + 1;
 let snapshots = 0;
@@ -26,7 +26,7 @@ for (;;) {
   const hardState = { term: 1, vote: "me", commit: last };
   await stores.log.append({ truncateFrom: null, entries: batch, hardState, sync: true });
   process.stdout.write(`log ${last}\n`);
-  if (last % 20 !== 0) continue;
+  if (last % 12 !== 0) continue;
   snapshots += 1;
   for (let i = 0; i < body.length; i += 4) body.writeUInt32LE(Math.imul(i + last, 2_654_435_761) >>> 0, i);
   const config = { voters: ["me"], outgoing: [], learners: [] };
