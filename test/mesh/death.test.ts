@@ -46,15 +46,16 @@ test("a killed agent is missed at once, and found again when it is back, here or
   await using bed = new Bed();
   const { mesh, events } = await bed.add();
   mesh.setCluster(CLUSTER);
+  const connected = (count: number): Promise<void> => until(() => mesh.connected().length === count);
   {
     await using first = await Child.start(dir, "127.0.0.2:0");
     first.know([addressOf(mesh)]);
     mesh.setMembers([first.address]);
-    await until(() => events.length === 1);
+    await connected(1);
     const asked = mesh.request(first.address.peer, "control", "never", null, { timeoutMs: 60_000 });
     const failed = expect(asked).rejects.toMatchObject({ kind: "peer_timeout" });
     await first.kill();
-    await until(() => events.length === 2);
+    await connected(0);
     await failed;
     expect(events[1]).toMatchObject({ type: "down", peer: first.address.peer });
     // Back at its old place: we find it, it knows nobody's address.
@@ -62,14 +63,16 @@ test("a killed agent is missed at once, and found again when it is back, here or
     await using second = await Child.start(dir, `${host}:${port}`);
     expect(second.address.peer).toBe(first.address.peer);
     second.know([{ peer: mesh.self, meshAddrs: [] }]);
-    await until(() => events.length === 3);
+    await connected(1);
     await second.kill();
-    await until(() => events.length === 4);
+    await connected(0);
     // Back elsewhere: it finds us.
     await using third = await Child.start(dir, "127.0.0.3:0");
     third.know([addressOf(mesh)]);
-    await until(() => events.length === 5);
+    await connected(1);
   }
-  expect(events.map(({ type }) => type).slice(0, 5)).toEqual(["up", "down", "up", "down", "up"]);
+  // A second connection may have been on its way when the first one died: then there is one more up and down.
+  expect(events.length).toBeGreaterThanOrEqual(5);
+  for (const [i, { type }] of events.entries()) expect(type).toBe(i % 2 === 0 ? "up" : "down");
   await rm(dir, { recursive: true });
 });
