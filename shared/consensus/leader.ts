@@ -91,6 +91,8 @@ export function stepLeader(state: CoreState, lead: Leadership, message: Message)
   const progress = lead.progress.get(message.from);
   if (progress === undefined) return;
   if (message.type === "heartbeat_answer") {
+    // A round that was never sent proves nothing, and must not answer reads to come.
+    if (message.round > lead.reads.round) return;
     progress.heartbeatAnswered(message.round, state.log.last);
     settleReads(state, lead);
     return;
