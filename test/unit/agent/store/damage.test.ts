@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import { StoreDamaged, type Stores } from "#agent/ports/store.ts";
 import { openStores } from "#agent/store/open.ts";
 import { KEYS, numbered, under } from "#agent/store/keys.ts";
 import { sealRecord } from "#agent/store/record.ts";
+import { LevelSnapshotStore } from "#agent/store/snapshot-store.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { entries, entry } from "#test/suites/store.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
@@ -179,6 +181,42 @@ describe("snapshots", () => {
     expect(await load()).toBe("state 1");
     await tamper((db) => flipBit(db, numbered(KEYS.snapshotHead, 1)));
     await expect(load()).rejects.toBeInstanceOf(StoreDamaged);
+  });
+});
+
+describe("a crash at any write of a snapshot", () => {
+  /** From the write with this number on nothing reaches the disk. Answers how many writes there were. */
+  const saveUntil = async (crashAt: number, index: number, body: Buffer): Promise<number> => {
+    let writes = 0;
+    await tamper(async (db) => {
+      const crash = (): void => {
+        writes += 1;
+        if (writes >= crashAt) throw new Error("crash");
+      };
+      const put = db.put.bind(db) as (...args: unknown[]) => Promise<void>;
+      const batch = db.batch.bind(db) as (...args: unknown[]) => Promise<void>;
+      Object.assign(db, {
+        put: async (...args: unknown[]) => (crash(), put(...args)),
+        batch: async (...args: unknown[]) => (crash(), batch(...args)),
+      });
+      const snapshots = new LevelSnapshotStore({ db, log });
+      await snapshots.save({ index, term: 1, config: CONFIG }, body).catch(() => undefined);
+    });
+    return writes;
+  };
+
+  test("leaves the one before it, whole and alone", async () => {
+    const body = randomBytes(2_500_000); // Does not compress: three parts.
+    const writes = await saveUntil(Infinity, 1, body);
+    expect(writes).toBe(4);
+    for (let crashAt = 1; crashAt <= writes; crashAt += 1) {
+      await saveUntil(crashAt, 2, body);
+      const loaded = await withStores((stores) => stores.snapshots.load());
+      expect(loaded?.meta.index).toBe(1);
+    }
+    expect(log.matching("damaged")).toEqual([]);
+    expect(await saveUntil(Infinity, 3, body)).toBe(4);
+    expect((await withStores((stores) => stores.snapshots.load()))?.meta.index).toBe(3);
   });
 });
 
