@@ -158,6 +158,10 @@ describe("GET /v1/bootstrap", () => {
   test("credentials sent to an idle node are ignored, even wrong ones", async () => {
     expect((await get("/v1/bootstrap", basic("admin", "whatever"))).statusCode).toBe(200);
     expect((await get("/v1/bootstrap", { authorization: "Bearer x" })).statusCode).toBe(200);
+    const url = "/v1/bootstrap";
+    const headers = basic("admin", "whatever");
+    const remote = await api.app.inject({ method: "GET", url, headers, remoteAddress: "10.0.0.1" });
+    expect(remote.statusCode).toBe(200);
     expect(api.passwords.hashes).toBe(0);
   });
 

@@ -45,10 +45,11 @@ describe("every read says how fresh it is", () => {
 
   test("the index is that of what was read, not of what came after", async () => {
     // Another write is applied between the handler's look and the answer.
-    api.app.addHook("onSend", async () => {
+    api.app.addHook("preSerialization", async () => {
       if (api.registry.state.index === 1) await api.addMember();
     });
     const answer = await get("/muster/v1/members");
+    expect(api.registry.state.index).toBe(2);
     expect(answer.json().members).toHaveLength(1);
     expect(answer.headers["x-muster-index"]).toBe("1");
   });
