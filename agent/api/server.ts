@@ -41,7 +41,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
   const forms = new ErrorForms();
   const formOf = (request: FastifyRequest): ToWire => forms.of(pathOf(request.url))?.toWire ?? toNativeError;
   const app = Fastify({
-    loggerInstance: new RequestLog(() => deps.log.child({ part: "api" })),
+    loggerInstance: new RequestLog(() => deps.log),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request" }),
     genReqId: requestId,
     bodyLimit: HTTP_BODY_BYTES_MAX,
