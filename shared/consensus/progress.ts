@@ -1,5 +1,6 @@
-import { APPENDS_IN_FLIGHT_MAX } from "#shared/lib/limits.ts";
+import { APPENDS_IN_FLIGHT_BYTES_MAX, APPENDS_IN_FLIGHT_MAX } from "#shared/lib/limits.ts";
 
+import { entryBytes } from "./log.ts";
 import type { Entry } from "./messages.ts";
 
 /**
@@ -25,8 +26,9 @@ export class Progress {
   nudge = true;
   #state: "probe" | "replicate" | "snapshot" = "probe";
   #probeSent = false;
-  /** Last index of each append under way, oldest first. */
-  #inFlight: number[] = [];
+  /** Appends under way, oldest first: last index, and about how many bytes. */
+  #inFlight: { readonly last: number; readonly bytes: number }[] = [];
+  #inFlightBytes = 0;
 
   constructor(next: number, active: boolean) {
     this.next = next;
@@ -43,7 +45,9 @@ export class Progress {
       case "probe":
         return this.#probeSent;
       case "replicate":
-        return this.#inFlight.length >= APPENDS_IN_FLIGHT_MAX;
+        return (
+          this.#inFlight.length >= APPENDS_IN_FLIGHT_MAX || this.#inFlightBytes >= APPENDS_IN_FLIGHT_BYTES_MAX
+        );
       case "snapshot":
         return true;
     }
@@ -59,7 +63,14 @@ export class Progress {
     const last = entries.at(-1);
     if (last === undefined) return;
     this.next = last.index + 1;
-    this.#inFlight.push(last.index);
+    const bytes = entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+    this.#inFlight.push({ last: last.index, bytes });
+    this.#inFlightBytes += bytes;
+  }
+
+  /** The oldest appends have arrived, or are given up. */
+  #arrived(count: number): void {
+    for (const { bytes } of this.#inFlight.splice(0, count)) this.#inFlightBytes -= bytes;
   }
 
   /** The follower's log agrees up to this index. True if that was news. */
@@ -68,11 +79,10 @@ export class Progress {
     this.match = Math.max(this.match, index);
     this.next = Math.max(this.next, this.match + 1);
     if (this.#state === "replicate") {
-      const open = this.#inFlight.findIndex((last) => last > index);
-      this.#inFlight.splice(0, open === -1 ? this.#inFlight.length : open);
+      const open = this.#inFlight.findIndex(({ last }) => last > index);
+      this.#arrived(open === -1 ? this.#inFlight.length : open);
     } else if (this.#state === "probe" ? index === this.match : this.match + 1 >= servableFrom) {
       this.#state = "replicate";
-      this.#inFlight = [];
       this.next = this.match + 1;
     }
     return news;
@@ -93,7 +103,7 @@ export class Progress {
     this.active = true;
     this.round = Math.max(this.round, round);
     if (this.#state === "probe") this.#probeSent = false;
-    if (this.#state === "replicate" && this.paused) this.#inFlight.shift();
+    if (this.#state === "replicate" && this.paused) this.#arrived(1);
     if (this.match < last) this.nudge = true;
   }
 
@@ -101,7 +111,7 @@ export class Progress {
   probe(next: number): void {
     this.#state = "probe";
     this.#probeSent = false;
-    this.#inFlight = [];
+    this.#arrived(this.#inFlight.length);
     this.next = next;
     this.nudge = true;
   }
@@ -116,7 +126,7 @@ export class Progress {
   /** It was told to fetch the snapshot. */
   awaitSnapshot(): void {
     this.#state = "snapshot";
-    this.#inFlight = [];
+    this.#arrived(this.#inFlight.length);
     this.nudge = false;
   }
 }

@@ -36,6 +36,8 @@ export const UNCOMMITTED_BYTES_MAX = 32 * 1024 * 1024;
 export const APPEND_BYTES_MAX = 1024 * 1024;
 /** Append messages a leader keeps under way to one follower. */
 export const APPENDS_IN_FLIGHT_MAX = 64;
+/** Bytes of entries in those messages; half of a stream's send buffer, so that heartbeats always find room. */
+export const APPENDS_IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
 /** A snapshot is taken when the log has grown by this many entries since the last one … */
 export const SNAPSHOT_ENTRIES = 4096;
 /** … or by this many bytes. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { Entry } from "#shared/consensus/messages.ts";
-import { UNCOMMITTED_BYTES_MAX } from "#shared/lib/limits.ts";
+import { APPENDS_IN_FLIGHT_BYTES_MAX, UNCOMMITTED_BYTES_MAX } from "#shared/lib/limits.ts";
 
 import { acknowledge, drain, elect, entry, makeCore, sentOf, ticks } from "./bench.ts";
 
@@ -179,6 +179,18 @@ describe("flow control", () => {
     expect(appends()).toEqual(Array.from({ length: 64 }, (_, i) => i + 2));
     acknowledge(core, "b", 12);
     expect(appends()).toHaveLength(10);
+  });
+
+  test("no more bytes are under way to one follower than its stream may hold", () => {
+    const core = makeCore({ voters: ["a", "b"] });
+    elect(core);
+    acknowledge(core, "b", 2);
+    drain(core);
+    core.propose(Array.from({ length: 20 }, () => "x".repeat(1024 * 1024 - 64)));
+    const most = APPENDS_IN_FLIGHT_BYTES_MAX / (1024 * 1024);
+    expect(sentOf(drain(core), "append")).toHaveLength(most);
+    acknowledge(core, "b", 3);
+    expect(sentOf(drain(core), "append")).toHaveLength(1);
   });
 
   test("proposals between two Readys share an append", () => {
