@@ -250,6 +250,7 @@ export class Participant {
       return;
     }
     if (body.term >= this.#loop.status.term) {
+      this.#standing.heardFrom(from);
       if (body.type === "append" || body.type === "heartbeat") {
         this.#freshness.heard(body.commit, this.#deps.clock.monotonicMs(), this.#machine.index);
       }
@@ -263,8 +264,8 @@ export class Participant {
     return this.#submitter.propose(from, body);
   }
 
-  pull(body: Wire, signal: AbortSignal): Promise<Wire> {
-    return this.#pulls.serve(body, signal);
+  pull(from: MemberId, body: Wire, signal: AbortSignal): Promise<Wire> {
+    return this.#pulls.serve(from, body, signal);
   }
 
   readIndex(body: Wire): Promise<Wire> {

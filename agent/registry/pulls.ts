@@ -5,6 +5,7 @@ import type { Clock } from "#agent/ports/clock.ts";
 import type { Wire } from "#agent/ports/transport.ts";
 import type { Consensus } from "#shared/consensus/ready.ts";
 import { AppError } from "#shared/errors/app-error.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
 import { APPEND_BYTES_MAX, PULLS_WAITING_MAX } from "#shared/lib/limits.ts";
 
 interface Waiting {
@@ -32,7 +33,7 @@ export class PullServer {
   }
 
   /** Answers at once when there is something new, else when there is, or when the puller's time is up. */
-  serve(body: Wire, signal: AbortSignal): Promise<Wire> {
+  serve(puller: MemberId, body: Wire, signal: AbortSignal): Promise<Wire> {
     const { from, waitMs } = admit(check.pullRequest, body, METHOD.pull);
     if (waitMs === 0 || from <= this.#deps.loop.status.commit) {
       return Promise.resolve(toWire(this.#answer(from)));
@@ -43,7 +44,10 @@ export class PullServer {
     return new Promise((resolve, reject) => {
       const waiting = { from, deadlineMs: this.#deps.clock.monotonicMs() + waitMs, resolve, reject };
       this.#waiting.add(waiting);
-      signal.addEventListener("abort", () => this.#waiting.delete(waiting), { once: true });
+      const gone = (): void => {
+        if (this.#waiting.delete(waiting)) reject(new AppError("peer_unreachable", { peer: puller }));
+      };
+      signal.addEventListener("abort", gone, { once: true });
     });
   }
 

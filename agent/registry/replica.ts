@@ -164,7 +164,7 @@ export class Replica implements Registry {
     const { transport } = this.#deps;
     transport.onMessage(CONSENSUS, (from, body) => this.#part?.onMessage(from, body));
     transport.onRequest(METHOD.propose, async (from, body) => this.#running().propose(from, body));
-    transport.onRequest(METHOD.pull, async (_from, body, signal) => this.#running().pull(body, signal));
+    transport.onRequest(METHOD.pull, async (from, body, signal) => this.#running().pull(from, body, signal));
     transport.onRequest(METHOD.readIndex, async (_from, body) => this.#running().readIndex(body));
     transport.onRequest(METHOD.snapshot, async (_from, body) => this.#running().snapshot(body));
   }

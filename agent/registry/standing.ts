@@ -11,8 +11,10 @@ import { isVoter, quorumReached } from "#shared/consensus/quorum.ts";
 import type { CoreStatus } from "#shared/consensus/ready.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 
-/** A leader heard by a majority within this time serves what is newest; the core itself notices a loss only later. */
-const LIVE_QUORUM_MS = 1200;
+/** A leader that a majority answered within this time (five heartbeats) serves what is newest. */
+const FRESH_MAJORITY_MS = 500;
+/** A leader that no majority has answered for this long can write no more; the core itself notices a little later. */
+const LIVE_MAJORITY_MS = 1500;
 /** How long a part of the configuration may be without a leader before it pulls like anybody else. */
 const LEADERLESS_MS = 3000;
 
@@ -29,10 +31,9 @@ interface Deps {
 /** Where this agent stands: its role, whom it follows, how old its copy is, and by which way it follows the log. */
 export class Standing {
   readonly #deps: Deps;
-  /** When a majority was last known to follow this leader. */
-  #majorityAtMs = -Infinity;
+  /** When each peer's newest consensus message came. Monotonic. */
+  readonly #heardAtMs = new Map<MemberId, number>();
   #leaderlessSinceMs: number | null = null;
-  #wasLeader = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -51,9 +52,9 @@ export class Standing {
   }
 
   ageMs(): number | null {
-    const { loop, clock, freshness } = this.#deps;
+    const { clock, freshness } = this.#deps;
     const now = clock.monotonicMs();
-    if (loop.status.role === "leader" && !loop.ended && now - this.#majorityAtMs < LIVE_QUORUM_MS) return 0;
+    if (this.#leads && now - this.#majorityAtMs(now) < FRESH_MAJORITY_MS) return 0;
     return freshness.ageMs(now);
   }
 
@@ -71,8 +72,9 @@ export class Standing {
     const { loop, machine, clock, transport } = this.#deps;
     const { role, commit, config } = loop.status;
     const { leader, term } = this.leadership();
-    const live = clock.monotonicMs() - this.#majorityAtMs < LIVE_QUORUM_MS;
-    const quorum = leader !== null && (leader !== transport.self || live);
+    const now = clock.monotonicMs();
+    const live = !this.#leads || now - this.#majorityAtMs(now) < LIVE_MAJORITY_MS;
+    const quorum = leader !== null && live;
     const votes = isVoter(config, transport.self);
     return {
       role: votes ? (loop.ended ? "follower" : role) : "learner",
@@ -88,24 +90,30 @@ export class Standing {
     };
   }
 
-  onTurn(): void {
-    const { loop, clock } = this.#deps;
-    const { status } = loop;
-    this.#observeMajority(status, clock.monotonicMs());
-    this.#chooseWay(status, clock.monotonicMs());
+  /** A consensus message came from this peer, in a term that is not past. */
+  heardFrom(peer: MemberId): void {
+    this.#heardAtMs.set(peer, this.#deps.clock.monotonicMs());
   }
 
-  #observeMajority({ role, config, progress, commit }: CoreStatus, now: number): void {
-    const { transport, freshness, machine } = this.#deps;
-    const leads = role === "leader";
-    const elected = leads && !this.#wasLeader; // By a majority, just now.
-    this.#wasLeader = leads;
-    if (!leads) return;
-    const answers = (peer: MemberId): number =>
-      peer === transport.self || progress.get(peer)?.active === true ? 1 : 0;
-    if (!elected && quorumReached(config, answers) === 0) return;
-    this.#majorityAtMs = now;
-    freshness.heard(commit, now, machine.index);
+  onTurn(): void {
+    const { loop, clock, freshness, machine } = this.#deps;
+    const now = clock.monotonicMs();
+    const majorityAtMs = this.#leads ? this.#majorityAtMs(now) : -Infinity;
+    if (majorityAtMs > -Infinity) freshness.heard(loop.status.commit, majorityAtMs, machine.index);
+    this.#chooseWay(loop.status, now);
+  }
+
+  get #leads(): boolean {
+    const { loop } = this.#deps;
+    return loop.status.role === "leader" && !loop.ended;
+  }
+
+  /** The newest moment at which a majority had answered this leader, itself included. */
+  #majorityAtMs(now: number): number {
+    const { loop, transport } = this.#deps;
+    return quorumReached(loop.status.config, (peer) =>
+      peer === transport.self ? now : (this.#heardAtMs.get(peer) ?? -Infinity),
+    );
   }
 
   /**

@@ -7,7 +7,7 @@ import type { Database } from "./database.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 /** Version of the layout that this program writes. */
-export const FORMAT = 1;
+const FORMAT = 1;
 
 /** A step from the layout `from` to the next one. It must be repeatable: a crash may come before the version is written. */
 interface Migration {

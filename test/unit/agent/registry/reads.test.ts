@@ -100,6 +100,17 @@ describe("age", () => {
     await replicas.clock.until(() => (learner.replica.status().ageMs ?? Infinity) < 1500, 20_000);
   });
 
+  test("grows on a leader that is cut off, before consensus itself notices", async () => {
+    const replicas = await Replicas.form(3);
+    const { leader } = replicas;
+    if (leader === null) throw new Error("no leader");
+    const others = replicas.hosts.filter((host) => host !== leader).map(({ peer }) => peer);
+    replicas.mesh.cut([leader.peer], others);
+    await replicas.clock.advance(700);
+    expect(leader.replica.status()).toMatchObject({ role: "leader", leader: leader.peer });
+    expect(leader.replica.status().ageMs).toBeGreaterThan(500);
+  });
+
   test("a learner that reaches no voter follows another learner, and says how old that one's copy is", async () => {
     const replicas = await Replicas.form(7);
     const voters = replicas.votersOf(replicas.host(1));
