@@ -60,7 +60,6 @@ export interface Ready {
   readonly sendAfter: readonly Message[];
   readonly committed: readonly Entry[];
   readonly reads: readonly ReadState[];
-  /** Followers that need a snapshot are told with a `snapshot` message; the driver answers their fetches. */
 }
 
 export type ProposeResult =
@@ -112,7 +111,11 @@ export interface CoreOptions {
 export interface Consensus {
   /** One tick of logical time has passed (the driver decides how long a tick is). */
   tick(): void;
-  /** A message from a member, already checked against its schema and against the identity of its sender. */
+  /**
+   * A message from a member, already checked against its schema and against the identity of its sender. After a `snapshot`
+   * message whose `meta.index` lies above `status().commit` the driver fetches the body and calls `installSnapshot`; the offer
+   * is repeated while it is needed, so one fetch at a time is enough.
+   */
   step(message: Message): void;
   /** Leader only: appends one entry of kind `command` for each text, in order, all or none. */
   propose(data: readonly string[]): ProposeResult;
@@ -123,7 +126,7 @@ export interface Consensus {
   }): ConfigChangeResult;
   /** Leader only: hands leadership to a voter that is caught up or soon will be (§3.10). False if it cannot begin. */
   transferTo(member: MemberId): boolean;
-  /** Leader only: asks for a read barrier; the answer comes in `Ready.reads` under this context. False if not leader. */
+  /** Leader only: asks for a read barrier; the answer comes in `Ready.reads` under this context. False if not leader, or if too many wait. */
   readIndex(context: string): boolean;
   /**
    * Entries known to be committed, pulled from any member, in order, starting at or before `status().commit + 1`. They
