@@ -38,7 +38,7 @@ export async function ensureCertificate(options: CertificateOptions): Promise<Tl
   }
   // A start that was cut short left one of the two; alone it is worth nothing.
   await rm(certificateFile, { force: true });
-  const made = makeCertificate(options);
+  const made = await makeCertificate(options);
   await writeWhole(keyFile, made.key, 0o600);
   await writeWhole(certificateFile, made.certificate, 0o644);
   return made;
@@ -58,7 +58,7 @@ function checkPair(certificate: string, key: string, certificateFile: string, ke
   }
 }
 
-function makeCertificate({ hostname, addresses }: CertificateOptions): TlsIdentity {
+function makeCertificate({ hostname, addresses }: CertificateOptions): Promise<TlsIdentity> {
   const now = Date.now();
   return makeSelfSigned({
     commonName: hostname,
@@ -66,8 +66,8 @@ function makeCertificate({ hostname, addresses }: CertificateOptions): TlsIdenti
     // Interfaces (`%eth0`) mean something on this host only.
     addresses: [...new Set(["127.0.0.1", "::1", ...addresses.filter((address) => !address.includes("%"))])],
     // A day back, for callers whose clocks are behind.
-    notBeforeMs: now - DAY_MS,
-    notAfterMs: now + VALID_MS,
+    notBefore: new Date(now - DAY_MS),
+    notAfter: new Date(now + VALID_MS),
   });
 }
 

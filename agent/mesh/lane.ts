@@ -50,6 +50,15 @@ export class Lane {
     });
   }
 
+  /** Reads no further until `resume`; what was being read is still handed over, the rest waits in the stream. */
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    if (!this.#ended) this.#stream.resume();
+  }
+
   /** Null: it was dropped, because the buffer is full or the stream is gone. Throws too_large. */
   send(envelope: Envelope): Ticket | null {
     return this.#outbox.push(encodeFrame(JSON.stringify(envelope), MESH_FRAME_BYTES_MAX));

@@ -62,6 +62,8 @@ export class Link {
   #lanes: { control: Lane | null; bulk: Lane | null } = { control: null, bulk: null };
   #state: "handshake" | "accepted" | "up" | "ended" = "handshake";
   #goHeard = false;
+  /** What the peer, which is through with the handshake, sent before this side is. */
+  #early: Envelope[] = [];
   #hello: { readonly wire: WireHello; readonly hello: Hello } | null = null;
   #beat: Disposable | null = null;
   #silentBeats = 0;
@@ -214,7 +216,12 @@ export class Link {
     this.#beat = this.#clock.every(BEAT_MS, () => this.#onBeat());
     this.#owner.up(this);
     this.#settled.resolve(null);
-    this.#lanes.bulk.open();
+    const early = this.#early;
+    this.#early = [];
+    const { control, bulk } = this.#lanes;
+    for (const envelope of early) if (control !== null) this.#receive("control", control, envelope);
+    if (early.length > 0) control?.resume();
+    bulk.open();
   }
 
   #onBeat(): void {
@@ -239,6 +246,14 @@ export class Link {
     this.#violated(kind, "this frame does not belong here");
   }
 
+  /**
+   * Whether the peer may be up already: it has said hello and all that this side must hear before that. Then what it sends
+   * is in order, and waits until this side has admitted it and has both streams.
+   */
+  get #peerMayBeUp(): boolean {
+    return this.#state !== "up" && this.#hello !== null && (this.dialed || this.#goHeard);
+  }
+
   #handshake(lane: Lane, envelope: Envelope): void {
     if ("hello" in envelope && this.#hello === null) {
       const heardAt = this.#clock.now();
@@ -256,6 +271,9 @@ export class Link {
       lane.send({ pong: envelope.ping });
     } else if ("pong" in envelope) {
       this.#probes.get(envelope.pong)?.(true);
+    } else if (this.#peerMayBeUp && isTraffic(envelope)) {
+      this.#early.push(envelope);
+      lane.pause();
     } else {
       this.#violated("control", "this frame does not belong here");
     }
@@ -312,4 +330,9 @@ export class Link {
     this.#settled.resolve(reason);
     this.#owner.ended(this, reason, told);
   }
+}
+
+/** Whether it belongs to a link that is up, not to the handshake. */
+function isTraffic(envelope: Envelope): boolean {
+  return "t" in envelope || "q" in envelope || "a" in envelope || "c" in envelope;
 }

@@ -62,6 +62,26 @@ test("nothing but the handshake is taken from a link that is not up", async () =
   expect(log.matching("broke the protocol")).toHaveLength(1);
 });
 
+test("what a member sends right behind its last word of the handshake waits for the other stream", async () => {
+  await using bed = new Bed();
+  const { mesh, raw, events } = await meshWithRawMember(bed);
+  await using _raw = raw;
+  const got: unknown[] = [];
+  mesh.onMessage("prompt", (_from, body) => got.push(body));
+  const connection = await raw.call(mesh);
+  const control = new RawStream(await connection.newStream("/muster/control/1"));
+  control.sendJson({ hello: raw.hello() });
+  await until(() => control.received.some((frame) => "hello" in (frame as object)));
+  const frames = [{ go: 1 }, { t: "prompt", b: 1 }, { t: "prompt", b: 2 }];
+  control.stream.send(Buffer.concat(frames.map((frame) => frameOf(JSON.stringify(frame)))));
+  await connection.newStream("/muster/bulk/1");
+  await until(() => got.length === 2);
+  control.sendJson({ t: "prompt", b: 3 });
+  await until(() => got.length === 3);
+  expect(got).toEqual([1, 2, 3]);
+  expect(events).toMatchObject([{ type: "up" }]);
+});
+
 test.each([
   ["of another protocol", { protocol: 2 }, "other_protocol"],
   ["without a cluster", { cluster_id: "" }, "violation"],
