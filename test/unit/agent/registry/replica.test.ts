@@ -230,6 +230,30 @@ describe("losing agents", () => {
     expect(agree(replicas)).toBe(true);
   });
 
+  test("a leader voted out while it was away gives up what it never committed", async () => {
+    const replicas = await Replicas.form(4, { deadVoterMs: 3000 });
+    const old = replicas.leader;
+    if (old === null) throw new Error("no leader");
+    const others = replicas.hosts.filter((host) => host !== old).map(({ peer }) => peer);
+    replicas.mesh.cut([old.peer], others);
+    const lost = old.replica.submit({ type: "zone.create", name: "lost" }, { by: "admin" });
+    const lastSaved = old.disk.durable.entries.at(-1)?.index ?? 0;
+    await replicas.clock.until(() => (old.disk.durable.entries.at(-1)?.index ?? 0) > lastSaved);
+    const killed = replicas.kill(old);
+    await expect(replicas.wait(lost)).rejects.toMatchObject({ kind: "outcome_unknown" });
+    await killed;
+    replicas.mesh.heal();
+    await replicas.clock.until(
+      () => replicas.leader?.replica.status().config.voters.includes(old.peer) === false,
+    );
+    await replicas.zone(replicas.anyUp(), "kept");
+    await replicas.restart(old);
+    await replicas.settled();
+    expect(old.replica.status().role).toBe("learner");
+    expect(zoneNames(replicas, old.n)).toEqual(["kept"]);
+    expect(agree(replicas)).toBe(true);
+  });
+
   test("a broken disk stops consensus on its agent only; stale reads go on there", async () => {
     const replicas = await Replicas.form(3);
     const follower = replicas.hosts.find(({ peer }) => peer !== replicas.leader?.peer);
