@@ -55,7 +55,6 @@ export const ZONE_NAME_CHARS_MAX = 128;
 export const NODES_MAX = 20_000;
 /** The free-form `cfg` of one registered node, encoded. */
 export const NODE_CFG_BYTES_MAX = 64 * 1024;
-export const USERS_MAX = 1024;
 export const USER_NAME_CHARS_MAX = 256;
 export const PASSWORD_CHARS_MAX = 1024;
 /** Addresses one host may announce. */

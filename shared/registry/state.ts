@@ -58,7 +58,7 @@ export interface KeyRecord {
   readonly result: CommandResult;
 }
 
-export interface ClusterInfo {
+interface ClusterInfo {
   readonly id: string;
   readonly name: string;
   readonly rackAware: boolean;
@@ -91,7 +91,7 @@ export interface RegistryState {
 }
 
 /** The topics a command may touch; watchers choose by these. */
-export type Topic = "cluster" | "members" | "zones" | "weights" | "nodes" | "users";
+type Topic = "cluster" | "members" | "zones" | "weights" | "nodes" | "users";
 
 /** One change, for watchers and event streams: which record of which topic, as of which index. */
 export interface Change {

@@ -28,7 +28,7 @@ function row(what: string, value: number, unit: string): void {
 /** A synced put of 1 KiB on this disk: what every commit must pay at least once. */
 async function syncedPut(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "muster-bench-"));
-  const level = new Level<string, string>(dir);
+  const level = new Level(dir);
   const samples: number[] = [];
   for (let i = 0; i < 500; i += 1) {
     const start = performance.now();

@@ -118,7 +118,7 @@ describe("a new cluster of three", () => {
       cfg: { listen: "0.0.0.0:3301" },
     });
     expect(registered.status).toBe(200);
-    const index = registered.headers["x-muster-index"];
+    const index = String(registered.headers["x-muster-index"]);
     const left = await at(0).get(`/api/v1/registry/nodes/new?min_index=${index}`);
     expect(left.json.data).toHaveLength(2);
     const inUse = await at(0).call("/api/v1/zone/1", { method: "DELETE", auth: AUTH });
@@ -183,7 +183,7 @@ describe("joining", () => {
     expect(members.find(({ name }) => name === fourth.name)?.role).toBe("learner");
     const written = await fourth.post("/api/v1/zone", { name: "by the learner" });
     expect(written.status).toBe(200);
-    const index = written.headers["x-muster-index"];
+    const index = String(written.headers["x-muster-index"]);
     const everywhere = await Promise.all(
       agents.map((agent) => agent.get(`/api/v1/zone/${written.json.data.id}?min_index=${index}`)),
     );

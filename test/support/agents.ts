@@ -257,7 +257,7 @@ export async function leaderOf(agents: readonly AgentProcess[], asked = agents[0
   return leader as AgentProcess;
 }
 
-export function expectStatus(answer: Answer, status: number): void {
+function expectStatus(answer: Answer, status: number): void {
   if (answer.status !== status) throw new Error(`expected ${status}, got ${answer.status}: ${answer.text}`);
 }
 
