@@ -10,7 +10,7 @@ import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import { Sponsor } from "#agent/bootstrap/sponsor.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
 import { Cluster } from "#agent/cluster.ts";
-import { hostInUrl } from "#agent/config/address.ts";
+import { hostInUrl, type SocketAddress } from "#agent/config/address.ts";
 import type { Config } from "#agent/config/decide.ts";
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
@@ -30,6 +30,8 @@ import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 const HAND_OVER_MS_MAX = 1500;
 /** Longest running requests may take once the agent stops. Milliseconds. */
 const REQUESTS_MS_MAX = 2000;
+/** A joiner proves its password to no sponsor that asks for a cheaper hash (RFC 7914); a test's configuration may go lower. */
+const SCRYPT_N_MIN = 16_384;
 
 /** An agent at work. */
 export interface RunningAgent {
@@ -41,6 +43,15 @@ export interface RunningAgent {
   stop(): Promise<void>;
 }
 
+/** What every part is built with. Whatever is put on the stack is closed in reverse order. */
+interface Base {
+  readonly config: Config;
+  readonly clock: SystemClock;
+  readonly stack: AsyncDisposableStack;
+  /** The log of one part of the agent. */
+  readonly part: (name: string) => Log;
+}
+
 /**
  * Builds one agent and everything in it, in order; the only place that knows all parts. Whatever was started is stopped
  * again, in reverse order, when a later step fails or when the agent stops. Rejects with AppError or StoreDamaged for what
@@ -48,33 +59,64 @@ export interface RunningAgent {
  */
 export async function startAgent(config: Config, { log }: { readonly log: Log }): Promise<RunningAgent> {
   await using stack = new AsyncDisposableStack();
-  const part = (name: string): Log => log.child({ part: name });
-  const clock = new SystemClock();
-  const random = (): number => Math.random();
+  const base: Base = { config, clock: new SystemClock(), stack, part: (name) => log.child({ part: name }) };
 
+  const host = await openHost(base);
+  const group = await startGroup(base, host);
+  const api = await buildApi(base, host, group);
+
+  // What a former life agreed to goes on before anybody can ask.
+  const state = await api.bootstrap.resume();
+  const joined = await host.stores.identity.cluster();
+  if (state.name === "completed" && joined !== null) await group.cluster.resume(joined);
+  await api.listeners.start();
+  stack.defer(() => api.listeners.close(REQUESTS_MS_MAX));
+
+  speakForItself(base, host, group, api);
+  stack.defer(() => group.replica.handOver(HAND_OVER_MS_MAX));
+
+  const running = stack.move();
+  return {
+    urls: api.self.apiUrls,
+    healthy: () => !running.disposed,
+    stop: () => running.disposeAsync(),
+  };
+}
+
+/** This host by itself: its folders, what it stores, who it is, what it has. */
+async function openHost({ config, clock, stack, part }: Base) {
   await makeFolder(config.dataDir, 0o700);
   for (const path of [config.paths.persistent, config.paths.ephemeral, config.paths.bigstore]) {
     if (path !== null) await makeFolder(path, 0o750);
   }
   const stores = stack.use(await openStores(join(config.dataDir, "store"), { log: part("store") }));
-  const host = await stores.identity.host();
-  const identity = await loadIdentity(config.dataDir);
-
   const inventory = new HostInventory({ log: part("inventory"), clock }, { paths: config.paths });
   await inventory.start();
   stack.defer(() => inventory.close());
+  return {
+    stores,
+    inventory,
+    key: await loadIdentity(config.dataDir),
+    ...(await stores.identity.host()),
+  };
+}
 
+type Host = Awaited<ReturnType<typeof openHost>>;
+
+/** The host among others: mesh, membership, and the registry they share. In no cluster until something enters one. */
+async function startGroup({ config, clock, stack, part }: Base, { key, stores, starts }: Host) {
+  const random = (): number => Math.random();
   const mesh = new Mesh(
-    { log: part("mesh"), clock, identity },
+    { log: part("mesh"), clock, identity: key },
     {
-      listen: config.mesh.listen.map(({ address, port }) => `${hostInUrl(address)}:${port}`),
-      advertise: config.mesh.advertise.map(({ address, port }) => `${hostInUrl(address)}:${port}`),
+      listen: config.mesh.listen.map(socketText),
+      advertise: config.mesh.advertise.map(socketText),
       software: SOFTWARE_VERSION,
     },
   );
   const membership = new MembershipDriver(
     { transport: mesh, clock, log: part("membership"), random },
-    { starts: host.starts },
+    { starts },
   );
   const replica = new Replica(
     {
@@ -85,7 +127,7 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
       random,
       createCore: (options, start) => new RaftCore(options, start),
       membership,
-      session: host.starts,
+      session: starts,
     },
     config.raft,
   );
@@ -95,14 +137,31 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
   membership.start();
   stack.defer(() => membership.stop());
   stack.defer(() => replica.stop());
+  return { mesh, membership, replica, cluster };
+}
 
+type Group = Awaited<ReturnType<typeof startGroup>>;
+
+/** What callers reach: bootstrap, the door for joiners, and the REST API. Nothing listens yet. */
+async function buildApi({ config, clock, stack, part }: Base, host: Host, group: Group) {
+  const { mesh, membership, replica, cluster } = group;
+  const { stores, inventory, uuid } = host;
+  const self: AgentInfo = {
+    peer: mesh.self,
+    uuid,
+    name: config.name,
+    softwareVersion: SOFTWARE_VERSION,
+    get apiUrls() {
+      return config.api.advertise.length > 0 ? config.api.advertise : listeners.urls;
+    },
+    get meshAddrs() {
+      return mesh.listenAddrs();
+    },
+  };
   const kdf = new ScryptQueue();
-  const passwords = new ScryptPasswords({ kdf }, { n: config.password.scryptN });
-  const scram = new ScramSha256({ kdf }, { nMin: Math.min(config.password.scryptN, SCRYPT_N_MIN) });
-  const hostAddresses = (): string[] => inventory.current().static.addresses.map(({ address }) => address);
-  const apiUrls = (): readonly string[] =>
-    config.api.advertise.length > 0 ? config.api.advertise : listeners.urls;
-
+  const { scryptN } = config.password;
+  const passwords = new ScryptPasswords({ kdf }, { n: scryptN });
+  const scram = new ScramSha256({ kdf }, { nMin: Math.min(scryptN, SCRYPT_N_MIN) });
   const bootstrap = stack.use(
     new BootstrapDriver({
       store: stores.bootstrap,
@@ -114,12 +173,11 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
       scram,
       clock,
       log: part("bootstrap"),
-      host: { peer: mesh.self, uuid: host.uuid, name: config.name },
-      apiUrls,
+      host: self,
+      apiUrls: () => self.apiUrls,
     }),
   );
-  const isMember = (): boolean => bootstrap.state.name === "completed";
-  new Sponsor({
+  const sponsor = new Sponsor({
     self: mesh.self,
     transport: mesh,
     registry: replica,
@@ -127,21 +185,10 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
     scram,
     clock,
     log: part("sponsor"),
-    isMember,
-  }).start();
+    isMember: () => bootstrap.state.name === "completed",
+  });
+  sponsor.start();
 
-  const agent: AgentInfo = {
-    peer: mesh.self,
-    uuid: host.uuid,
-    name: config.name,
-    softwareVersion: SOFTWARE_VERSION,
-    get apiUrls() {
-      return apiUrls();
-    },
-    get meshAddrs() {
-      return mesh.listenAddrs();
-    },
-  };
   const queries: Queries = {
     get registry() {
       return replica.state;
@@ -149,7 +196,7 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
     bootstrap,
     inventory,
     membership,
-    agent,
+    agent: self,
     status: () => replica.status(),
   };
   const app = createServer(
@@ -163,51 +210,39 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
       log: part("api"),
       incarnation: () => cluster.identity?.incarnation ?? null,
     },
-    {
-      bootstrapAllowFrom: config.bootstrap.allowFrom,
-    },
+    { bootstrapAllowFrom: config.bootstrap.allowFrom },
   );
+  const addresses = (): string[] => inventory.current().static.addresses.map(({ address }) => address);
   const needsTls = config.api.listen.some((listen) => listen.type === "tcp" && listen.scheme === "https");
   const tls = needsTls
-    ? await ensureCertificate({
-        directory: config.dataDir,
-        hostname: config.name,
-        addresses: hostAddresses(),
-      })
+    ? await ensureCertificate({ directory: config.dataDir, hostname: config.name, addresses: addresses() })
     : null;
   const listeners = new Listeners(
     { app, clock, log: part("api") },
-    { listen: config.api.listen, tls, hostAddresses },
+    { listen: config.api.listen, tls, hostAddresses: addresses },
   );
+  return { self, bootstrap, listeners };
+}
 
-  // What a former life agreed to goes on before anybody can ask.
-  await bootstrap.resume();
-  const joined = await stores.identity.cluster();
-  if (isMember() && joined !== null) await cluster.resume(joined);
-  await listeners.start();
-  stack.defer(() => listeners.close(REQUESTS_MS_MAX));
+type Api = Awaited<ReturnType<typeof buildApi>>;
 
+/** Keeps others informed of this host: its facts by gossip, its record by the registry, and hears of its own removal. */
+function speakForItself({ clock, stack, part }: Base, { inventory }: Host, group: Group, api: Api): void {
+  const { mesh, membership, replica } = group;
+  const { self, bootstrap } = api;
+  const log = part("bootstrap");
   const announcer = stack.use(
     new Announcer({
       registry: replica,
       clock,
-      log: part("bootstrap"),
-      own: () =>
-        isMember()
-          ? {
-              peer: mesh.self,
-              meshAddrs: mesh.listenAddrs(),
-              apiUrls: apiUrls(),
-              softwareVersion: SOFTWARE_VERSION,
-            }
-          : null,
+      log,
+      own: () => (bootstrap.state.name === "completed" ? self : null),
     }),
   );
   announcer.start();
   const publish = (): void => {
-    const { meshAddrs } = agent;
-    const facts = inventory.current();
-    membership.publish({ peer: mesh.self, name: config.name, facts, apiUrls: apiUrls(), meshAddrs });
+    const { peer, name, apiUrls, meshAddrs } = self;
+    membership.publish({ peer, name, facts: inventory.current(), apiUrls, meshAddrs });
   };
   publish();
   stack.use(
@@ -231,18 +266,7 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
       });
     }),
   );
-  stack.defer(() => replica.handOver(HAND_OVER_MS_MAX));
-
-  const running = stack.move();
-  return {
-    urls: apiUrls(),
-    healthy: () => !running.disposed,
-    stop: () => running.disposeAsync(),
-  };
 }
-
-/** Below this scrypt cost a joiner refuses to prove its password; only a test's configuration goes lower. */
-const SCRYPT_N_MIN = 16_384;
 
 function commandsOf(replica: Replica, bootstrap: BootstrapDriver): Commands {
   return {
@@ -266,4 +290,8 @@ async function makeFolder(path: string, mode: number): Promise<void> {
   } catch (error) {
     throw new AppError("path_error", { path, cause: error instanceof Error ? error.message : String(error) });
   }
+}
+
+function socketText({ address, port }: SocketAddress): string {
+  return `${hostInUrl(address)}:${port}`;
 }
