@@ -1,5 +1,8 @@
 import { StoreDamaged } from "#agent/ports/store.ts";
-import { AppError } from "#shared/errors/app-error.ts";
+import { AppError, isKind } from "#shared/errors/app-error.ts";
+
+const NOT_PERMITTED =
+  "permission denied; run as the user muster or as root, or give other --data-dir, --api-listen and --mesh-listen";
 
 /**
  * One sentence for a failure that an operator can do something about; null for a defect, which deserves a stack trace.
@@ -7,6 +10,9 @@ import { AppError } from "#shared/errors/app-error.ts";
  */
 export function explainFailure(error: unknown): string | null {
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
+    if (isKind(cause, "path_error") && /^(?:EACCES|EPERM)\b/.test(cause.facts.cause)) {
+      return `${cause.facts.path}: ${NOT_PERMITTED}`;
+    }
     if (cause instanceof AppError || cause instanceof StoreDamaged) return cause.message;
     const told = explainSystemError(cause);
     if (told !== null) return told;
@@ -33,7 +39,7 @@ function explainSystemError(
       return `${where} is no address of this host; check --api-listen and --mesh-listen`;
     case "EACCES":
     case "EPERM":
-      return `${where}: permission denied; run as the user muster or as root, or give other --data-dir, --api-listen and --mesh-listen`;
+      return `${where}: ${NOT_PERMITTED}`;
     case "ENOENT":
       return `${where}: no such file or folder`;
     case "EROFS":

@@ -43,6 +43,12 @@ test("what our own parts say is said as it is", () => {
   );
 });
 
+test("a folder that this user may not make", () => {
+  const cause = "EACCES: permission denied, mkdir '/var/lib/muster'";
+  const sentence = explainFailure(new AppError("path_error", { path: "/var/lib/muster", cause }));
+  expect(sentence).toMatch(/^\/var\/lib\/muster: permission denied; run as .* --data-dir/);
+});
+
 test("a defect is not explained away", () => {
   expect(explainFailure(new TypeError("x is not a function"))).toBeNull();
   expect(explainFailure("a string")).toBeNull();
