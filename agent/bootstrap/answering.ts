@@ -1,4 +1,5 @@
-import type { Contact } from "./contact.ts";
+import { NoClusterYet, type Contact } from "./contact.ts";
+import type { Clock } from "#agent/ports/clock.ts";
 import type { PeerAddresses } from "#agent/ports/transport.ts";
 
 /** Who answers at one address, or an Error whose message says why nobody does. */
@@ -11,11 +12,18 @@ export interface Answered {
 const AT_ONCE_MAX = 8;
 
 /**
+ * How long an agent without a cluster is asked again. Scripts tell all hosts what to do at once: the first to create, the
+ * others to join it, and creating takes a moment. Milliseconds.
+ */
+const NO_CLUSTER_MS_MAX = 5000;
+const ASK_AGAIN_MS = 200;
+
+/**
  * Asks all addresses, a few at once in the given order, and tells them as they answer: a dead one costs the others nothing.
  * Stops asking when the caller has enough.
  */
 export async function* answering(
-  contact: Contact,
+  { contact, clock }: { readonly contact: Contact; readonly clock: Clock },
   addresses: readonly string[],
   apiPort: number,
   signal: AbortSignal,
@@ -29,7 +37,7 @@ export async function* answering(
       while (asked.size < AT_ONCE_MAX) {
         const address = waiting.shift();
         if (address === undefined) break;
-        asked.set(address, ask(contact, address, apiPort, either));
+        asked.set(address, ask({ contact, clock }, address, apiPort, either));
       }
       if (asked.size === 0) return;
       const answer = await Promise.race(asked.values());
@@ -43,14 +51,19 @@ export async function* answering(
 }
 
 async function ask(
-  contact: Contact,
+  { contact, clock }: { readonly contact: Contact; readonly clock: Clock },
   address: string,
   apiPort: number,
   signal: AbortSignal,
 ): Promise<Answered> {
-  try {
-    return { address, found: await contact(address, apiPort, signal) };
-  } catch (error) {
-    return { address, found: error instanceof Error ? error : new Error(String(error)) };
+  const until = clock.monotonicMs() + NO_CLUSTER_MS_MAX;
+  for (;;) {
+    try {
+      return { address, found: await contact(address, apiPort, signal) };
+    } catch (error) {
+      const again = error instanceof NoClusterYet && clock.monotonicMs() < until;
+      if (!again) return { address, found: error instanceof Error ? error : new Error(String(error)) };
+    }
+    await clock.sleep(ASK_AGAIN_MS, signal).catch(() => undefined); // Abandoned: the next call says so.
   }
 }

@@ -15,6 +15,11 @@ const CONTACT_MS_MAX = 5000;
 /** What a joiner reads of `GET /muster/v1/mesh`. */
 const Told = Type.Pick(MeshContact, ["peer_id", "mesh_addrs", "cluster_id"]);
 
+/** An agent answers, but it has no cluster yet; it may be creating one this very moment. */
+export class NoClusterYet extends Error {
+  override readonly name = "NoClusterYet";
+}
+
 /** Asks one address who is there. Rejects with an Error whose message is the cause, for connect_error. */
 export type Contact = (address: string, apiPort: number, signal: AbortSignal) => Promise<PeerAddresses>;
 
@@ -29,10 +34,11 @@ export const contact: Contact = async (address, apiPort, signal) => {
     const body = await get(host, port, AbortSignal.any([signal, deadline]));
     const told: unknown = JSON.parse(body);
     if (!Value.Check(Told, told)) throw new Error("what answers there is no muster agent");
-    if (told.cluster_id === null) throw new Error("the agent there is not in a cluster");
+    if (told.cluster_id === null) throw new NoClusterYet("the agent there is not in a cluster");
     return { peer: told.peer_id, meshAddrs: told.mesh_addrs };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
+    if (error instanceof NoClusterYet) throw error;
     if (deadline.aborted) throw new Error(`no answer within ${CONTACT_MS_MAX / 1000} s`, { cause: error });
     throw new Error(causeOf(error), { cause: error });
   }

@@ -58,7 +58,7 @@ async function seek(
   // Without addresses the cluster's name is to be resolved: seed 003's documentation of rack-zone awareness.
   const addresses = nodes.length === 0 && clusterName !== undefined ? [clusterName] : nodes;
   const tried: Tried[] = [];
-  for await (const { address, found } of answering(deps.contact, addresses, apiPort, signal)) {
+  for await (const { address, found } of answering(deps, addresses, apiPort, signal)) {
     if (found instanceof Error) {
       tried.push({ address, cause: found.message });
     } else if (found.peer === deps.host.peer) {
