@@ -2,6 +2,7 @@ import type { Stream } from "@libp2p/interface";
 import type { Envelope } from "./wire.ts";
 import type { Ticket } from "./outbox.ts";
 import { MESH_FRAME_BYTES_MAX, MESH_SEND_BUFFER_BYTES_MAX } from "#shared/lib/limits.ts";
+import { sparingOfWindowNews } from "./fewer-packets.ts";
 import { encodeFrame, FrameDecoder, FrameViolation, heartbeatFrame } from "./frames.ts";
 import { Outbox } from "./outbox.ts";
 import { readEnvelope } from "./wire.ts";
@@ -26,6 +27,7 @@ export class Lane {
 
   constructor(deps: { readonly stream: Stream; readonly events: LaneEvents }) {
     this.#stream = deps.stream;
+    sparingOfWindowNews(deps.stream);
     this.#events = deps.events;
     this.#decoder = new FrameDecoder(
       { onValue: (value) => this.#receive(value) },

@@ -1,10 +1,11 @@
 import type { Libp2p } from "libp2p";
 import type { MeshIdentity } from "./identity.ts";
-import { noise } from "@libp2p/noise";
+import { noise, type NoiseComponents } from "@libp2p/noise";
 import { tcp } from "@libp2p/tcp";
 import { yamux } from "@libp2p/yamux";
 import { createLibp2p } from "libp2p";
 import { MEMBERS_MAX } from "#shared/lib/limits.ts";
+import { inOnePiece } from "./fewer-packets.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -33,7 +34,7 @@ export async function createNode(options: {
     privateKey: options.identity.privateKey,
     addresses: { listen: [...options.listen] },
     transports: [tcp({ inboundSocketInactivityTimeout: DAY_MS, outboundSocketInactivityTimeout: DAY_MS })],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [(components: NoiseComponents) => inOnePiece(noise()(components))],
     streamMuxers: [
       yamux({
         maxInboundStreams: STREAMS_MAX,
