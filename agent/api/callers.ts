@@ -17,23 +17,37 @@ type Block = readonly [base: Address, bits: number];
 /** Where a request came from. `unknown`: the connection is gone already; nothing is granted to it. */
 export type Caller =
   | { readonly kind: "unix" }
-  | { readonly kind: "tcp"; readonly address: Address }
+  | {
+      readonly kind: "tcp";
+      readonly address: Address;
+      /** See sourceOf. */
+      readonly source: string;
+    }
   | { readonly kind: "unknown" };
 
-/** Connections that came in on the unix socket. A missing remote address is no proof: a closed TCP socket has none either. */
-const unixConnections = new WeakSet<Socket>();
+/**
+ * Who is at the other end of a connection, found out at its first request. The unix socket's are marked by their listener:
+ * a missing remote address is no proof, for a closed TCP socket has none either.
+ */
+const callers = new WeakMap<Socket, Caller>();
+const UNIX: Caller = { kind: "unix" };
+const UNKNOWN: Caller = { kind: "unknown" };
 
 /** To be called by the listener of the unix socket for each connection, before its first request. */
 export function markUnixConnection(socket: Socket): void {
-  unixConnections.add(socket);
+  callers.set(socket, UNIX);
 }
 
 export function callerOf(request: FastifyRequest): Caller {
   const { socket } = request.raw;
-  if (unixConnections.has(socket)) return { kind: "unix" };
+  const known = callers.get(socket);
+  if (known !== undefined) return known;
   const text = socket.remoteAddress;
-  if (text === undefined || !ipaddr.isValid(text)) return { kind: "unknown" };
-  return { kind: "tcp", address: ipaddr.process(text) };
+  if (text === undefined || !ipaddr.isValid(text)) return UNKNOWN;
+  const address = ipaddr.process(text);
+  const caller: Caller = { kind: "tcp", address, source: sourceOfAddress(address) };
+  callers.set(socket, caller);
+  return caller;
 }
 
 /** Whether the caller is on this host: the unix socket, or a loopback address (127.0.0.0/8, ::1). */
@@ -65,8 +79,10 @@ export function isWithin(caller: Caller, blocks: readonly Block[]): boolean {
  * what one subscriber has at least (RFC 6177).
  */
 export function sourceOf(caller: Caller): string {
-  if (caller.kind !== "tcp") return caller.kind;
-  const { address } = caller;
+  return caller.kind === "tcp" ? caller.source : caller.kind;
+}
+
+function sourceOfAddress(address: Address): string {
   if (address instanceof ipaddr.IPv4) return address.toString();
   return `${address.parts
     .slice(0, 4)

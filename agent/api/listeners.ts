@@ -156,7 +156,7 @@ export class Listeners {
   #track(response: ServerResponse): void {
     if (this.#closing) closeAfter(response);
     this.#open.add(response);
-    response.once("close", () => this.#open.delete(response));
+    response.on("close", () => this.#open.delete(response));
   }
 
   #reachable(address: string): readonly string[] {

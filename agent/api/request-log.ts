@@ -1,11 +1,13 @@
-import type { FastifyBaseLogger, FastifyInstance } from "fastify";
+import type { FastifyBaseLogger, FastifyContextConfig, FastifyInstance } from "fastify";
 
 import { callerOf, sourceOf } from "#agent/api/callers.ts";
 import type { Log } from "#agent/ports/log.ts";
 
+type Level = "trace" | "debug" | "info" | "warn" | "error";
+
 /**
- * The agent's log in the shape Fastify wants. A child is made of its fields only when something is logged through it:
- * most requests log nothing.
+ * The agent's log in the shape Fastify wants. Fastify makes a child for every request; the agent's log makes one only when
+ * something is logged through it, and most requests log nothing that way.
  */
 export class RequestLog implements FastifyBaseLogger {
   readonly level = "info";
@@ -20,54 +22,100 @@ export class RequestLog implements FastifyBaseLogger {
     return new RequestLog(() => this.#get().child(fields));
   }
 
-  readonly trace = this.#level("trace");
-  readonly debug = this.#level("debug");
-  readonly info = this.#level("info");
-  readonly warn = this.#level("warn");
-  readonly error = this.#level("error");
-  readonly fatal = this.#level("error");
-  readonly silent = (): void => undefined;
+  trace(first: unknown, text?: unknown): void {
+    this.#write("trace", first, text);
+  }
+
+  debug(first: unknown, text?: unknown): void {
+    this.#write("debug", first, text);
+  }
+
+  info(first: unknown, text?: unknown): void {
+    this.#write("info", first, text);
+  }
+
+  warn(first: unknown, text?: unknown): void {
+    this.#write("warn", first, text);
+  }
+
+  error(first: unknown, text?: unknown): void {
+    this.#write("error", first, text);
+  }
+
+  fatal(first: unknown, text?: unknown): void {
+    this.#write("error", first, text);
+  }
+
+  silent(): void {
+    // Fastify's word for a level at which nothing is logged.
+  }
 
   #get(): Log {
     return (this.#log ??= this.#make());
   }
 
-  #level(level: "trace" | "debug" | "info" | "warn" | "error"): (first: unknown, text?: unknown) => void {
-    return (first, text) => {
-      const fields = typeof first === "object" && first !== null ? first : {};
-      const words = typeof text === "string" ? text : typeof first === "string" ? first : "";
-      this.#get()[level](fields, words);
-    };
+  #write(level: Level, first: unknown, text: unknown): void {
+    const fields = typeof first === "object" && first !== null ? first : {};
+    const words = typeof text === "string" ? text : typeof first === "string" ? first : "";
+    this.#get()[level](fields, words);
   }
 }
 
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /**
+     * Requests that are no news whatever comes of them. `probe`: asked every few seconds by a machine, and 503 is an answer like
+     * another. `stream`: meant to last, so that its length says nothing.
+     */
+    routine?: "probe" | "stream";
+  }
+}
+
+/** From this on a read that went well is worth a line. Milliseconds. */
+const SLOW_MS = 1000;
+
 /**
- * One line per answered request: reads that went well at debug, what changed or was refused at info, our own failures at
- * error. Queries, headers and bodies are left out: they may hold secrets.
+ * One line per answered request. Queries, headers and bodies are left out: they may hold secrets. It goes to the agent's
+ * log itself, not to a child of the request: pino's cost of a child is more than that of a line that is not printed.
  */
-export function registerRequestLog(app: FastifyInstance): void {
+export function registerRequestLog(app: FastifyInstance, log: Log): void {
   app.addHook("onResponse", (request, reply, done) => {
-    const fields = {
-      method: request.method,
-      path: pathOf(request.url),
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime * 1000) / 1000,
-      from: sourceOf(callerOf(request)),
-      user: request.principal?.name,
-    };
-    const level =
-      reply.statusCode >= 500 ? "warn" : isQuiet(request.method, reply.statusCode) ? "debug" : "info";
-    request.log[level](fields, "request");
+    const { method } = request;
+    const { routine } = request.routeOptions.config;
+    const status = reply.statusCode;
+    const ms = Math.round(reply.elapsedTime * 1000) / 1000;
+    log[requestLevel({ method, status, ms, routine })](
+      {
+        request: request.id,
+        method,
+        path: pathOf(request.url),
+        status,
+        ms,
+        from: sourceOf(callerOf(request)),
+        user: request.principal?.name,
+      },
+      "request",
+    );
     done();
   });
+}
+
+/** Our own failures at warn; what changed, was refused or took long at info; everything else at debug. */
+export function requestLevel(answered: {
+  readonly method: string;
+  readonly status: number;
+  readonly ms: number;
+  readonly routine: FastifyContextConfig["routine"];
+}): "warn" | "info" | "debug" {
+  const { method, status, ms, routine } = answered;
+  if (routine === "probe") return "debug";
+  if (status >= 500) return "warn";
+  if (status >= 400 || (method !== "GET" && method !== "HEAD")) return "info";
+  return ms > SLOW_MS && routine !== "stream" ? "info" : "debug";
 }
 
 /** The path of a request's URL, without its query. */
 export function pathOf(url: string): string {
   const end = url.indexOf("?");
   return end < 0 ? url : url.slice(0, end);
-}
-
-function isQuiet(method: string, status: number): boolean {
-  return status < 400 && (method === "GET" || method === "HEAD");
 }

@@ -63,7 +63,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
   registerHeaders(app);
   registerGate(app, keeper);
   registerReads(app, { registry, queries });
-  registerRequestLog(app);
+  registerRequestLog(app, deps.log);
 
   app.setErrorHandler((error, request, reply) => sendError(request, reply, formOf(request), error));
   app.setNotFoundHandler(async (request, reply) => {

@@ -42,7 +42,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; clock:
   });
 
   const schema = { querystring: Query, headers: Headers };
-  app.get("/events", { schema, config: READ_CLUSTER }, async (request, reply) => {
+  app.get("/events", { schema, config: { ...READ_CLUSTER, routine: "stream" } }, async (request, reply) => {
     reply.type("text/event-stream");
     if (request.method === "HEAD") return reply.send();
     if (streams.size >= EVENT_STREAMS_MAX)

@@ -6,6 +6,9 @@ export const OPEN: FastifyContextConfig = {
   gate: { before: "any", auth: "open", needs: "nothing" },
 };
 
+/** Asked by load balancers and watchdogs every few seconds. */
+export const PROBE: FastifyContextConfig = { ...OPEN, routine: "probe" };
+
 /** Any user; before there is a cluster, callers on this host. */
 export const READ: FastifyContextConfig = {
   dialect: "native",

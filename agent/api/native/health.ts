@@ -3,19 +3,19 @@ import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import type { Queries } from "#agent/api/ports.ts";
 import { Health } from "#shared/contract/native.ts";
 
-import { OPEN } from "./gates.ts";
+import { PROBE } from "./gates.ts";
 
 const live = { response: { 200: Health } };
 const ready = { response: { 200: Health, 503: Health } };
 
 /** For probes. Live: the process answers. Ready: send it requests. */
 export const healthRoutes: FastifyPluginAsyncTypebox<{ queries: Queries }> = async (app, { queries }) => {
-  app.get("/health/live", { schema: live, config: OPEN }, async () => ({
+  app.get("/health/live", { schema: live, config: PROBE }, async () => ({
     status: "live" as const,
     reason: null,
   }));
 
-  app.get("/health/ready", { schema: ready, config: OPEN }, async (_request, reply) => {
+  app.get("/health/ready", { schema: ready, config: PROBE }, async (_request, reply) => {
     const reason = notReady(queries);
     if (reason === null) return { status: "ready" as const, reason };
     return reply.code(503).header("retry-after", "1").send({ status: "not_ready", reason });

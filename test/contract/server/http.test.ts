@@ -236,7 +236,9 @@ describe("limits and forms", () => {
   test("the log tells who asked for what, and no secrets", async () => {
     await get("/muster/v1/members?token=hush");
     const [line] = api.log.matching("request");
+    expect(line?.level).toBe("debug");
     expect(line?.fields).toMatchObject({
+      request: expect.any(String),
       method: "GET",
       path: "/muster/v1/members",
       status: 200,
@@ -246,6 +248,14 @@ describe("limits and forms", () => {
     const all = JSON.stringify(api.log.lines);
     expect(all).not.toContain("hush");
     expect(all).not.toContain(ADMIN.authorization.slice(6));
+  });
+
+  test("probes are no news, even when the answer is that this agent is not ready", async () => {
+    const status = api.registry.status();
+    api.registry.status = () => ({ ...status, halted: "entry 7 is of a type this version does not know" });
+    expect((await get("/muster/v1/health/ready")).statusCode).toBe(503);
+    expect((await get("/muster/v1/health/live")).statusCode).toBe(200);
+    expect(api.log.matching("request").map(({ level }) => level)).toEqual(["debug", "debug"]);
   });
 
   test("a route without a gate stops the server", () => {

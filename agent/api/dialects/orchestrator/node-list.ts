@@ -7,19 +7,26 @@ import { ok, toWireNode } from "./translate.ts";
 const [HEAD = "", TAIL = ""] = JSON.stringify(ok("\u0000")).split(JSON.stringify("\u0000"));
 
 /**
- * The answer with all registered nodes, as bytes. It is what monitoring asks for over and over, so it is made once per index; and
+ * Up to here a body goes out as a text, which Node sends in one piece with the headers; longer ones as bytes, so that they
+ * are not encoded again for every request. Characters.
+ */
+const TEXT_CHARS_MAX = 16 * 1024;
+
+/**
+ * The answer with all registered nodes. It is what monitoring asks for over and over, so it is made once per index; and
  * after a change only the changed nodes are encoded anew, for records are replaced and never mutated.
  */
 export class NodeList {
   readonly #encoded = new WeakMap<RegisteredNode, string>();
   #state: Readonly<RegistryState> | null = null;
   #index = -1;
-  #body: Buffer = Buffer.alloc(0);
+  #body: string | Buffer = "";
 
-  body(state: Readonly<RegistryState>): Buffer {
+  body(state: Readonly<RegistryState>): string | Buffer {
     if (this.#state === state && this.#index === state.index) return this.#body;
     const pairs = nodesByUuid(state).map((node) => this.#pair(node));
-    this.#body = Buffer.from(`${HEAD}{${pairs.join(",")}}${TAIL}`);
+    const text = `${HEAD}{${pairs.join(",")}}${TAIL}`;
+    this.#body = text.length <= TEXT_CHARS_MAX ? text : Buffer.from(text);
     this.#state = state;
     this.#index = state.index;
     return this.#body;
