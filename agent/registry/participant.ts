@@ -251,7 +251,7 @@ export class Participant {
     }
     if (body.term >= this.#loop.status.term) {
       this.#standing.heardFrom(from);
-      if (body.type === "append" || body.type === "heartbeat") {
+      if (body.type === "append" || body.type === "commit" || body.type === "heartbeat") {
         this.#freshness.heard(body.commit, this.#deps.clock.monotonicMs(), this.#machine.index);
       }
       if (body.type === "snapshot") this.#intake.offered(from, body.meta);

@@ -105,6 +105,7 @@ export class RaftCore implements Consensus {
         // Its term is the voter's own; a voter that is behind may still grant.
         this.#stepInTerm(message);
         return;
+      case "commit":
       case "pre_vote":
       case "vote_answer":
       case "append_answer":
@@ -117,12 +118,14 @@ export class RaftCore implements Consensus {
     const state = this.#state;
     switch (message.type) {
       case "append":
+      case "commit":
       case "heartbeat":
       case "snapshot":
         // Only one leader in a term: it cannot be this one unless a peer lies.
         if (state.role.name === "leader") return;
         this.#follow(message.from);
         if (message.type === "append") onAppend(state, message);
+        else if (message.type === "commit") state.log.commitTo(message.commit);
         else if (message.type === "heartbeat") onHeartbeat(state, message);
         else onSnapshotOffer(state, message);
         return;

@@ -220,14 +220,20 @@ function settleReads(state: CoreState, lead: Leadership): void {
 }
 
 function wantsAppend(state: CoreState, progress: Progress): boolean {
-  if (progress.paused) return false;
-  return progress.nudge || progress.next <= state.log.last || progress.toldCommit < state.log.commit;
+  return !progress.paused && (progress.nudge || progress.next <= state.log.last);
+}
+
+/** What may be committed at a follower: no more than what is known to be there. */
+function commitAt(state: CoreState, progress: Progress): number {
+  return Math.min(progress.match, state.log.commit);
 }
 
 /** Whether `flushLeader` would produce something. */
 export function leaderHasWork(state: CoreState, lead: Leadership): boolean {
   if (lead.heartbeatDue || canOpenReads(state, lead)) return true;
-  for (const progress of lead.progress.values()) if (wantsAppend(state, progress)) return true;
+  for (const progress of lead.progress.values()) {
+    if (wantsAppend(state, progress) || progress.toldCommit < commitAt(state, progress)) return true;
+  }
   return false;
 }
 
@@ -240,11 +246,16 @@ export function flushLeader(state: CoreState, lead: Leadership): void {
     settleReads(state, lead);
   }
   for (const [to, progress] of lead.progress) {
+    const commit = commitAt(state, progress);
     if (lead.heartbeatDue) {
-      const commit = Math.min(progress.match, log.commit);
       state.sendNow.push({ type: "heartbeat", from: id, to, term, commit, round: lead.reads.round });
+      progress.toldCommit = Math.max(progress.toldCommit, commit);
     }
     while (wantsAppend(state, progress)) sendAppend(state, to, progress);
+    if (progress.toldCommit < commit) {
+      state.sendNow.push({ type: "commit", from: id, to, term, commit });
+      progress.toldCommit = commit;
+    }
   }
   lead.heartbeatDue = false;
 }

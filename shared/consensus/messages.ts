@@ -70,6 +70,11 @@ export const Message = Type.Union([
     index: Index,
     hintTerm: Term,
   }),
+  /**
+   * What the follower holds durably is committed up to here. Told as soon as it is so, and not answered: if it gets lost, a
+   * heartbeat says the same a little later.
+   */
+  Type.Object({ type: Type.Literal("commit"), ...head, commit: Index }),
   /** `round` numbers the leader's heartbeats; its echo proves leadership at the time of a read (§6.4). */
   Type.Object({ type: Type.Literal("heartbeat"), ...head, commit: Index, round: Index }),
   Type.Object({ type: Type.Literal("heartbeat_answer"), ...head, round: Index }),

@@ -18,7 +18,7 @@ export class Progress {
   next: number;
   /** Whether it answered since the last check of the quorum. */
   active: boolean;
-  /** Commit index in the last append sent. */
+  /** Highest commit index it was told. */
   toldCommit = 0;
   /** Last heartbeat round it answered. */
   round = 0;

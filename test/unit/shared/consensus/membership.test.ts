@@ -123,6 +123,6 @@ describe("a change of members", () => {
     const drained = drain(core);
     expect(core.status()).toMatchObject({ role: "follower", commit: 3, leader: null });
     expect(sentOf(drained, "timeout_now")).toHaveLength(1);
-    expect(sentOf(drained, "append").map(({ commit }) => commit)).toEqual([3, 3]);
+    expect(sentOf(drained, "commit").map(({ commit }) => commit)).toEqual([3, 3]);
   });
 });

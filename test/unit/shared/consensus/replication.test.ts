@@ -236,6 +236,34 @@ describe("flow control", () => {
     ]);
   });
 
+  test("what is committed is told at once, once, and only to those who hold it; nobody answers", () => {
+    const core = makeCore();
+    elect(core);
+    acknowledge(core, "b", 2);
+    const told = (): unknown[] => sentOf(drain(core), "commit").map(({ to, commit }) => [to, commit]);
+    expect(told()).toEqual([["b", 2]]);
+    expect(told()).toEqual([]);
+    acknowledge(core, "c", 2);
+    expect(told()).toEqual([["c", 2]]);
+
+    const follower = makeCore({ log: [2], term: 2 });
+    follower.step({ type: "commit", from, to, term: 2, commit: 2 });
+    const { committed, sent } = drain(follower);
+    expect(committed).toMatchObject([{ index: 2 }]);
+    expect(sent).toEqual([]);
+    expect(follower.status()).toMatchObject({ leader: "b", commit: 2 });
+  });
+
+  test("a commit index that a later append carries is not told a second time", () => {
+    const core = makeCore();
+    elect(core);
+    acknowledge(core, "b", 2);
+    core.propose(["x"]);
+    const drained = drain(core);
+    expect(sentOf(drained, "append").filter(({ to }) => to === "b")).toMatchObject([{ commit: 2 }]);
+    expect(sentOf(drained, "commit")).toEqual([]);
+  });
+
   test("a leader without a majority takes only so much (etcd: MaxUncommittedEntriesSize)", () => {
     const core = makeCore();
     elect(core);
