@@ -1,20 +1,38 @@
 import type { Commands } from "#agent/api/ports.ts";
+import { SystemClock } from "#agent/clock/system-clock.ts";
+import type { Clock } from "#agent/ports/clock.ts";
 import type { Registry, RegistryStatus, Submitted } from "#agent/ports/registry.ts";
+import { IndexWaiters } from "#agent/registry/waiters.ts";
+import { Watchers } from "#agent/registry/watch.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { Command, Envelope } from "#shared/registry/command.ts";
 import { applyEntry, emptyState } from "#shared/registry/reduce.ts";
 import type { Change, RegistryState } from "#shared/registry/state.ts";
+import { RecordingLog } from "#test/support/recording-log.ts";
 
 const SELF = "12D3KooWLocal";
 
-/** The registry of a cluster of one, in memory: the real reducers over a log that commits at once. */
+type Waiting = { readonly timeoutMs: number; readonly signal?: AbortSignal };
+
+/**
+ * The registry of a cluster of one, in memory: the real reducers, listeners and waiters over a log that commits at once.
+ * Passes the same suite as the real one. What takes the real one time, such as finding out that a majority is lost, is
+ * told at once; only `waitForIndex` waits, by the clock.
+ */
 export class LocalRegistry implements Registry {
   readonly state: RegistryState = emptyState();
   /** Set to false to play a cluster that has lost its majority. */
   quorum = true;
-  readonly #listeners = new Set<(changes: readonly Change[]) => void>();
+  readonly #clock: Clock;
+  readonly #watchers = new Watchers({ log: new RecordingLog() });
+  readonly #waiters: IndexWaiters;
   #seq = 0;
   #at = 1_700_000_000_000;
+
+  constructor(deps: { readonly clock?: Clock } = {}) {
+    this.#clock = deps.clock ?? new SystemClock();
+    this.#waiters = new IndexWaiters({ clock: this.#clock });
+  }
 
   status(): RegistryStatus {
     const { index, term } = this.state;
@@ -32,11 +50,9 @@ export class LocalRegistry implements Registry {
     };
   }
 
-  async submit(
-    command: Command,
-    options: { readonly by: string; readonly key?: string },
-  ): Promise<Submitted> {
-    if (!this.quorum) throw new AppError("quorum_lost", { leader: null, missing: this.status().missing });
+  async submit(command: Command, options: Parameters<Registry["submit"]>[1]): Promise<Submitted> {
+    options.signal?.throwIfAborted();
+    this.#demandQuorum();
     this.#seq += 1;
     this.#at += 1;
     const seq = this.#seq;
@@ -54,34 +70,53 @@ export class LocalRegistry implements Registry {
     };
     const data = JSON.stringify(envelope);
     const applied = applyEntry(this.state, { index: this.state.index + 1, term: 1, kind: "command", data });
-    if (applied.result === null) throw new Error(applied.halted ?? "no result");
-    if (applied.changes.length > 0) for (const listener of this.#listeners) listener(applied.changes);
-    return { index: applied.effectIndex, result: applied.result };
+    const { result } = applied;
+    if (result === null) throw new Error(applied.halted ?? "no result");
+    if (applied.changes.length > 0) this.#watchers.changed(applied.changes);
+    this.#waiters.applied(this.state.index);
+    if (!result.ok && result.refusal.kind === "idempotency_key_reused") throw AppError.of(result.refusal);
+    return { index: applied.effectIndex, result };
   }
 
-  async readBarrier(): Promise<number> {
-    if (!this.quorum) throw new AppError("quorum_lost", { leader: null, missing: this.status().missing });
+  async readBarrier(options: Partial<Waiting> = {}): Promise<number> {
+    options.signal?.throwIfAborted();
+    this.#demandQuorum();
     return this.state.index;
   }
 
-  async waitForIndex(wanted: number): Promise<number> {
-    const { index } = this.state;
-    if (index < wanted) throw new AppError("index_not_reached", { index, wanted });
-    return index;
+  async waitForIndex(wanted: number, options: Waiting): Promise<number> {
+    const over = new AbortController();
+    const waiting = this.#waiters.wait(wanted, this.state.index, options);
+    void this.#clock.sleep(options.timeoutMs, over.signal).then(
+      () => this.#waiters.expire(this.state.index),
+      () => undefined,
+    );
+    return waiting.finally(() => over.abort());
   }
 
   onChange(listener: (changes: readonly Change[]) => void): Disposable {
-    this.#listeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+    return this.#watchers.onChange(listener);
   }
 
-  /** Never: nothing here is replaced by a snapshot. */
-  onReset(): Disposable {
-    return { [Symbol.dispose]: () => undefined };
+  onReset(listener: (index: number) => void): Disposable {
+    return this.#watchers.onReset(listener);
+  }
+
+  /** Puts another state in this one's place, as a snapshot does. The object stays the same, its content does not. */
+  replace(state: RegistryState): void {
+    Object.assign(this.state, state);
+    this.#watchers.reset(state.index);
+    this.#waiters.jumped(state.index);
   }
 
   async handOver(): Promise<void> {
     // There is nobody to hand over to.
+  }
+
+  #demandQuorum(): void {
+    if (this.quorum) return;
+    const { leader, missing } = this.status();
+    throw new AppError("quorum_lost", { leader, missing });
   }
 }
 

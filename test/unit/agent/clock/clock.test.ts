@@ -1,10 +1,20 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { describe, expect, test } from "vitest";
 
 import { SystemClock } from "#agent/clock/system-clock.ts";
+import { clockSuite } from "#test/suites/clock.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 
-describe("fake clock", () => {
-  test("fires in the order of due times, ties in the order of setting", async () => {
+clockSuite("SystemClock", () => ({ clock: new SystemClock(), pass: (ms) => sleep(ms) }));
+
+clockSuite("FakeClock", () => {
+  const clock = new FakeClock();
+  return { clock, pass: (ms) => clock.advance(ms) };
+});
+
+describe("only in the fake", () => {
+  test("timers fire in the order of due times, ties in the order of setting", async () => {
     const clock = new FakeClock();
     const seen: string[] = [];
     void clock.sleep(20).then(() => seen.push(`b@${clock.monotonicMs()}`));
@@ -15,7 +25,7 @@ describe("fake clock", () => {
     expect(clock.monotonicMs()).toBe(25);
   });
 
-  test("a jump of the wall clock moves no timer", async () => {
+  test("a jump of the wall clock moves no timer", () => {
     const clock = new FakeClock();
     const before = clock.now();
     clock.jumpWall(-3_600_000);
@@ -25,30 +35,5 @@ describe("fake clock", () => {
 
   test("until() says which condition never came true", async () => {
     await expect(new FakeClock().until(() => false, 100)).rejects.toThrow("not so within 100 ms");
-  });
-});
-
-describe.each([
-  ["system", new SystemClock()],
-  ["fake", new FakeClock()],
-])("%s clock", (_name, clock) => {
-  test("a sleep rejects with the signal's reason, before and during", async () => {
-    const reason = new Error("stopped");
-    await expect(clock.sleep(1000, AbortSignal.abort(reason))).rejects.toBe(reason);
-    const controller = new AbortController();
-    const sleeping = clock.sleep(1000, controller.signal);
-    controller.abort(reason);
-    await expect(sleeping).rejects.toBe(reason);
-  });
-
-  test("a disposed interval fires no more", async () => {
-    let count = 0;
-    const ticks = clock.every(1, () => {
-      count += 1;
-    });
-    ticks[Symbol.dispose]();
-    if (clock instanceof FakeClock) await clock.advance(5);
-    else await clock.sleep(5);
-    expect(count).toBe(0);
   });
 });
