@@ -1,5 +1,6 @@
 import { scrypt } from "node:crypto";
 
+import { RecentKeys } from "./recent-keys.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { PASSWORD_HASHES_WAITING_MAX } from "#shared/lib/limits.ts";
 
@@ -18,6 +19,8 @@ export interface ScryptCost {
  * synced put from 0.3 ms to 426 ms, so that guessing passwords could cost a leader its term.
  */
 export class ScryptQueue {
+  /** What need not be derived again. */
+  readonly recent = new RecentKeys();
   readonly #waitingMax: number;
   #last: Promise<unknown> = Promise.resolve();
   /** Those that run or wait. */

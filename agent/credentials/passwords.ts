@@ -30,18 +30,24 @@ export class ScryptPasswords implements Passwords {
   async derive(password: string): Promise<PasswordVerifier> {
     const salt = randomBytes(SALT_BYTES);
     const salted = await this.#kdf.derive(password, salt, this.#cost);
+    const storedKey = storedKeyOf(clientKeyOf(salted));
+    const salting = { ...this.#cost, salt: toBase64(salt) };
+    this.#kdf.recent.remember(password, salting, storedKey);
     return {
       kdf: "scrypt",
-      ...this.#cost,
-      salt: toBase64(salt),
-      stored_key: toBase64(storedKeyOf(clientKeyOf(salted))),
+      ...salting,
+      stored_key: toBase64(storedKey),
       server_key: toBase64(serverKeyOf(salted)),
     };
   }
 
   async verify(password: string, verifier: PasswordVerifier | null): Promise<boolean> {
-    const { salt, n, r, p, stored_key } = verifier ?? this.#nobody;
-    const salted = await this.#kdf.derive(password, fromBase64(salt), { n, r, p });
-    return sameKey(storedKeyOf(clientKeyOf(salted)), fromBase64(stored_key)) && verifier !== null;
+    const salting = verifier ?? this.#nobody;
+    const storedKey = this.#kdf.recent.take(password, salting) ?? (await this.#derive(password, salting));
+    return sameKey(storedKey, fromBase64(salting.stored_key)) && verifier !== null;
+  }
+
+  async #derive(password: string, { salt, n, r, p }: PasswordVerifier): Promise<Buffer> {
+    return storedKeyOf(clientKeyOf(await this.#kdf.derive(password, fromBase64(salt), { n, r, p })));
   }
 }

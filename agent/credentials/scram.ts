@@ -72,12 +72,15 @@ export class ScramSha256 implements Scram {
     const salted = await this.#kdf.derive(password, fromBase64(salt), { n, r, p });
     const signed = authMessage(first, challenge, binding);
     const clientKey = clientKeyOf(salted);
-    const proof = xor(clientKey, hmac(storedKeyOf(clientKey), signed));
+    const storedKey = storedKeyOf(clientKey);
+    const proof = xor(clientKey, hmac(storedKey, signed));
     const expected = hmac(serverKeyOf(salted), signed);
-    return {
-      proof: toBase64(proof),
-      confirmedBy: (serverSignature) => sameKey(fromBase64(serverSignature), expected),
+    const confirmedBy = (serverSignature: string): boolean => {
+      const confirmed = sameKey(fromBase64(serverSignature), expected);
+      if (confirmed) this.#kdf.recent.remember(password, challenge, storedKey);
+      return confirmed;
     };
+    return { proof: toBase64(proof), confirmedBy };
   }
 
   #refuseUnfitCost({ n, r, p }: ScryptCost): void {

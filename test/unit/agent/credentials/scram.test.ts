@@ -1,6 +1,6 @@
 import { pbkdf2Sync } from "node:crypto";
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { clientKeyOf, hmac, serverKeyOf, storedKeyOf } from "#agent/credentials/keys.ts";
@@ -110,6 +110,21 @@ test("the client is not taken in by a server that does not know the verifier", a
   // It can answer anything, for instance what it computes from its guess, or the proof itself.
   const own = await scram.client({ username: "admin", password: "a guess" }).prove(challenge, BINDING);
   for (const signature of [own.proof, proof, "", "A".repeat(44)]) expect(confirmedBy(signature)).toBe(false);
+});
+
+test.each([
+  ["proved right is not hashed again for the first login", true, 0],
+  ["that nobody confirmed is hashed", false, 1],
+] as const)("a password %s", async (_what, confirmed, expected) => {
+  const own = new ScryptQueue();
+  const joiner = new ScramSha256({ kdf: own }, { nMin: 1024 });
+  const client = joiner.client({ username: "admin", password: "correct horse" });
+  const server = scram.server(client.first, verifier, verifier);
+  const { proof, confirmedBy } = await client.prove(server.challenge, BINDING);
+  expect(confirmedBy(confirmed ? (server.check(proof, BINDING) ?? "") : "A".repeat(44))).toBe(confirmed);
+  const hashes = vi.spyOn(own, "derive");
+  expect(await new ScryptPasswords({ kdf: own }).verify("correct horse", verifier)).toBe(true);
+  expect(hashes).toHaveBeenCalledTimes(expected);
 });
 
 describe("an unknown user", () => {
