@@ -10,6 +10,8 @@ import { CONSENSUS_INBOX_MAX } from "#shared/lib/limits.ts";
 
 /** Ticks made up for after a stall. The rest is forgiven: the peers' messages waited too, so their silence proves nothing. */
 const TICKS_PER_TURN_MAX = 2;
+/** Ticks in which nothing happens before a turn is taken all the same, for what only time brings. */
+const QUIET_TICKS_MAX = 4;
 /** Appends with more text than this travel on the bulk stream, where they hold up no heartbeat. */
 const CONTROL_APPEND_CHARS_MAX = 32 * 1024;
 /** Entries applied before the event loop gets a turn. */
@@ -39,6 +41,7 @@ export class ConsensusLoop {
   #inbox: Message[] = [];
   #tasks: ((core: Consensus) => void)[] = [];
   #ticks = 0;
+  #quietTicks = 0;
   #ticking: Disposable | null = null;
   #turn: Promise<void> | null = null;
   #scheduled = false;
@@ -55,10 +58,7 @@ export class ConsensusLoop {
   }
 
   start(tickMs: number): void {
-    this.#ticking = this.#deps.clock.every(tickMs, () => {
-      this.#ticks += 1;
-      this.#wake();
-    });
+    this.#ticking = this.#deps.clock.every(tickMs, () => this.#onTick());
   }
 
   /** What the core reported at the end of the last turn. */
@@ -95,6 +95,18 @@ export class ConsensusLoop {
     });
   }
 
+  /** An agent is idle most of its life: a tick that brings nothing costs no turn. */
+  #onTick(): void {
+    if (this.#scheduled || this.#turn !== null) {
+      this.#ticks += 1;
+      return;
+    }
+    const { core } = this.#deps;
+    core.tick();
+    this.#quietTicks += 1;
+    if (core.hasReady() || this.#quietTicks >= QUIET_TICKS_MAX) this.#wake();
+  }
+
   #end(): void {
     this.#ended = true;
     this.#ticking?.[Symbol.dispose]();
@@ -126,6 +138,7 @@ export class ConsensusLoop {
 
   async #run(): Promise<void> {
     const { core } = this.#deps;
+    this.#quietTicks = 0;
     do {
       const idle = this.#takeInput();
       if (core.hasReady()) await this.#process(core.ready());
