@@ -1,4 +1,5 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, release, totalmem, tmpdir } from "node:os";
@@ -41,7 +42,7 @@ async function syncedPut(): Promise<void> {
   row("synced Level put of 1 KiB, p99", percentile(samples, 0.99), "ms");
 }
 
-/** From three idle agents that answer, to three that say `completed`; asked every 5 ms. */
+/** From three idle agents that answer, to three that say `completed`; asked every 10 ms. */
 async function formation(): Promise<void> {
   const samples: number[] = [];
   for (let run = 0; run < RUNS; run += 1) {
@@ -64,7 +65,7 @@ async function completed(agent: AgentProcess): Promise<void> {
     const state = await agent.bootstrapState();
     if (state === "completed") return;
     if (state === "error") throw new Error((await agent.get("/v1/bootstrap")).text);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
@@ -125,8 +126,8 @@ async function writes(agents: readonly AgentProcess[]): Promise<void> {
 }
 
 /** Reads of the whole registry at one agent; the agent's own CPU time tells how many one core would serve. */
-async function reads(agent: AgentProcess, nodes: number): Promise<void> {
-  const request = requestText("GET", "/api/v1/registry/node", AUTH);
+async function reads(agent: { plainUrl: string; pid: number }, nodes: number, auth = AUTH): Promise<void> {
+  const request = requestText("GET", "/api/v1/registry/node", auth);
   const rate: number[] = [];
   const perCore: number[] = [];
   for (let run = 0; run < RUNS; run += 1) {
@@ -138,6 +139,21 @@ async function reads(agent: AgentProcess, nodes: number): Promise<void> {
   }
   row(`GET /api/v1/registry/node, ${nodes} nodes, 32 clients`, median(rate), "req/s");
   row(`GET /api/v1/registry/node, ${nodes} nodes, per core-second of the agent`, median(perCore), "req");
+}
+
+/** The same of a registry that no three hosts of a test can have: the real API over a registry of one, in its own process. */
+async function readsOfMany(nodes: number): Promise<void> {
+  const main = new URL("registry-server.ts", import.meta.url).pathname;
+  const server = spawn(process.execPath, [main, String(nodes)], { stdio: ["pipe", "pipe", "inherit"] });
+  const ended = once(server, "exit");
+  try {
+    const [said] = (await Promise.race([once(server.stdout, "data"), ended])) as [unknown];
+    if (!Buffer.isBuffer(said)) throw new Error("the registry's server ended at start");
+    await reads({ plainUrl: said.toString().trim(), pid: server.pid ?? Number.NaN }, nodes, "admin:secret");
+  } finally {
+    server.stdin.end();
+    await ended;
+  }
 }
 
 /** User and system time of a process so far. */
@@ -207,6 +223,7 @@ await formation();
   await registerOwnNodes(agents);
   await reads(agents[0] as AgentProcess, 3);
 }
+await readsOfMany(1000);
 await idle();
 console.log(`\n| what | median | unit |\n|---|---:|---|`);
 for (const [what, value, unit] of rows) console.log(`| ${what} | ${value} | ${unit} |`);
