@@ -8,6 +8,7 @@ import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 import type { HostFacts, LiveFacts, StaticFacts } from "#shared/model/hardware.ts";
 
 import { LinuxMachine, type Machine } from "./machine.ts";
+import { isNews, RETELL_MS } from "./news.ts";
 import { Probe } from "./probe.ts";
 import { readCpu } from "./probes/cpu.ts";
 import { readMemory } from "./probes/memory.ts";
@@ -52,6 +53,8 @@ export class HostInventory implements Inventory {
   readonly #storage: StorageProbe;
   readonly #listeners = new Set<(facts: HostFacts) => void>();
   #facts: HostFacts | null = null;
+  /** What listeners heard last, and when by the monotonic clock. */
+  #told: { readonly facts: HostFacts; readonly atMs: number } | null = null;
   #timer: Disposable | null = null;
 
   constructor(deps: Deps, options: Options) {
@@ -135,9 +138,11 @@ export class HostInventory implements Inventory {
       stale: this.#staleNames(),
       collected_at_ms: this.#clock.now(),
     };
-    const before = this.#facts;
     this.#facts = facts;
-    if (before !== null && sameBut(before, facts)) return;
+    const atMs = this.#clock.monotonicMs();
+    const told = this.#told;
+    if (told !== null && atMs - told.atMs < RETELL_MS && !isNews(told.facts, facts)) return;
+    this.#told = { facts, atMs };
     for (const listener of this.#listeners) listener(facts);
   }
 
@@ -174,10 +179,6 @@ export class HostInventory implements Inventory {
     const names = probes.filter((probe) => probe.stale).map((probe) => probe.name);
     return this.#storage.stale ? [...names, "storage"] : names;
   }
-}
-
-function sameBut(a: HostFacts, b: HostFacts): boolean {
-  return JSON.stringify({ ...a, collected_at_ms: 0 }) === JSON.stringify({ ...b, collected_at_ms: 0 });
 }
 
 function cpuFallback(machine: Machine): StaticFacts["cpu"] {

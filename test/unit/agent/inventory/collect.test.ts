@@ -59,19 +59,29 @@ test("all facts of a recorded machine, valid by the schema; the slow ones follow
   expect(clock.timers).toBe(0);
 });
 
-test("live facts are collected every 10 s; listeners hear of changes only", async () => {
+test("live facts are collected every 10 s; listeners hear of news only, and every five minutes", async () => {
   await using machine = await RecordedMachine.of(USUAL_FILES);
   const { clock, inventory } = inventoryOf(machine);
   await inventory.start();
   await clock.until(() => inventory.current().stale.length === 0);
-  const heard: number[] = [];
-  inventory.onChange((facts) => heard.push(facts.live.uptime_s));
-  const before = inventory.current().collected_at_ms;
-  await clock.until(() => inventory.current().collected_at_ms > before, 20_000);
+  const heard: HostFacts[] = [];
+  inventory.onChange((facts) => heard.push(facts));
+  const startedMs = clock.monotonicMs();
+
+  await machine.write({ "/proc/uptime": "2000.00 1.00\n", "/proc/loadavg": "9.00 9.00 9.00 1/80 7\n" });
+  await clock.until(() => inventory.current().live.uptime_s === 2000, 20_000);
+  expect(inventory.current().live.load).toEqual([9, 9, 9]);
   expect(heard).toEqual([]);
-  await machine.write({ "/proc/uptime": "2000.00 1.00\n" });
-  await clock.until(() => heard.length > 0, 20_000);
-  expect(heard).toEqual([2000]);
+
+  await machine.write({ "/proc/sys/kernel/hostname": "renamed\n" });
+  await clock.until(() => heard.length === 1, 20_000);
+  expect(heard[0]).toMatchObject({ static: { os: { hostname: "renamed" } }, live: { uptime_s: 2000 } });
+  const toldMs = clock.monotonicMs();
+  expect(toldMs - startedMs).toBeLessThan(40_000);
+
+  await clock.until(() => heard.length === 2, 400_000);
+  expect(clock.monotonicMs() - toldMs).toBeGreaterThanOrEqual(300_000);
+  expect(clock.monotonicMs() - toldMs).toBeLessThan(320_000);
   inventory.close();
 });
 
