@@ -258,6 +258,10 @@ function speakForItself({ clock, stack, part }: Base, { inventory }: Host, group
         ({ topic, op, id }) => topic === "members" && op === "delete" && id === mesh.self,
       );
       if (!removed) return;
+      log.warn(
+        { cluster: group.cluster.identity?.clusterId },
+        "this host was removed from its cluster; to let it in again, move its data folder away and join anew",
+      );
       bootstrap.removed("this host was removed from its cluster").catch((error: unknown) => {
         log.error(
           { err: error },

@@ -14,6 +14,9 @@ const SAME_KEY_MS = 500;
 
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
+// Whatever is written from here on is for this user alone; what others may use (the unix socket) is opened to them by name.
+process.umask(0o077);
+
 const outcome = readConfig(process.argv.slice(2), process.env);
 switch (outcome.type) {
   case "print":
