@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, rm, stat, statfs } from "node:fs/promises";
-import { dirname, isAbsolute, join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { canonicalAddress, hostCandidates, meshCandidates } from "./addresses.ts";
 import { within } from "./deadline.ts";
@@ -114,12 +114,6 @@ async function checkPaths(deps: BootstrapDeps, paths: StoragePaths, signal: Abor
   for (const kind of ["persistent", "ephemeral", "bigstore"] as const) {
     const path = paths[kind];
     if (path === null) continue;
-    if (!isAbsolute(path)) {
-      throw new AppError("config_error", {
-        field: `node.paths.${kind}_path`,
-        rule: "must be an absolute path",
-      });
-    }
     await within(checkPath(path), {
       clock: deps.clock,
       ms: PATH_MS_MAX,

@@ -34,6 +34,11 @@ const ANSWER_MS_MAX = 10_000;
 export function call(target: Target, method: "GET" | "POST", path: string, body?: unknown): Promise<Answer> {
   const payload = body === undefined ? null : Buffer.from(JSON.stringify(body));
   const unixPath = target.url.startsWith("unix:") ? target.url.slice("unix:".length) : null;
+  if (unixPath === null && !isWebAddress(target.url)) {
+    return Promise.reject(
+      new NoAnswer(`${target.url} is none of https://HOST:PORT, http://HOST:PORT and unix:PATH`),
+    );
+  }
   const options: RequestOptions = {
     method,
     agent: false,
@@ -67,8 +72,18 @@ export function call(target: Target, method: "GET" | "POST", path: string, body?
 export async function get(target: Target, path: string): Promise<unknown> {
   const { status, json, text } = await call(target, "GET", path);
   if (status >= 200 && status < 300 && json !== null) return json;
-  if (status === 401) throw new NoAnswer(`${target.url} wants credentials: give --user and --password-file`);
+  if (status === 401) {
+    throw new NoAnswer(
+      target.credentials === null
+        ? `${target.url} wants credentials: give --user and --password-file`
+        : `${target.url} does not accept these credentials`,
+    );
+  }
   throw new NoAnswer(`${target.url} answered ${status} to GET ${path}: ${text.slice(0, 500)}`);
+}
+
+function isWebAddress(url: string): boolean {
+  return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
 }
 
 async function read(response: IncomingMessage): Promise<Answer> {

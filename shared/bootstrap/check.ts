@@ -8,6 +8,8 @@ const DNS_NAME = /^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0
 const CLUSTER_NAME_CHARS_MAX = 64;
 /** Letters, digits, `-` and `_`; starts with a letter, ends with a letter or digit. Compared without case. */
 const RACK_ID = /^[A-Za-z]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/;
+/** Basic authentication cannot carry a colon or a control character in a name (RFC 7617, section 2). */
+const NOT_IN_USER_NAMES = /[&<>":\p{Cc}]/u;
 const RETRIES_MAX = 100;
 const RETRY_TIME_S_MAX = 3600;
 
@@ -30,20 +32,22 @@ export function checkRequest(action: BootstrapAction, request: BootstrapRequest)
 type Rule = readonly [wrong: boolean, field: string, rule: string];
 
 function rules(action: BootstrapAction, request: BootstrapRequest): readonly Rule[] {
-  const { clusterName, nodes, username, password, identity, maxRetries, retryTimeS, apiPort } = request;
+  const { clusterName, nodes, username, password, identity, paths, maxRetries, retryTimeS, apiPort } =
+    request;
   const { rackId, name } = identity;
   return [
     [action === "recover_cluster", "action", "recover_cluster is not offered by this version"],
     [
-      username.length === 0 || username.length > USER_NAME_CHARS_MAX || /[&<>"]/.test(username),
+      username.length === 0 || username.length > USER_NAME_CHARS_MAX || NOT_IN_USER_NAMES.test(username),
       "credentials.username",
-      `must have 1 to ${USER_NAME_CHARS_MAX} characters and none of & < > "`,
+      `must have 1 to ${USER_NAME_CHARS_MAX} characters and none of & < > " : or control characters`,
     ],
     [
-      password.length === 0 || password.length > PASSWORD_CHARS_MAX,
+      password.length === 0 || password.length > PASSWORD_CHARS_MAX || /\p{Cc}/u.test(password),
       "credentials.password",
-      `must have 1 to ${PASSWORD_CHARS_MAX} characters`,
+      `must have 1 to ${PASSWORD_CHARS_MAX} characters and no control characters`,
     ],
+    ...rulesOfPaths(paths),
     [
       clusterName !== undefined && !isClusterName(clusterName),
       "cluster.name",
@@ -65,6 +69,14 @@ function rules(action: BootstrapAction, request: BootstrapRequest): readonly Rul
 
 const RACK_RULE =
   "must have at most 63 letters, digits, - or _, start with a letter and end with a letter or digit";
+
+function rulesOfPaths(paths: BootstrapRequest["paths"]): readonly Rule[] {
+  return (["persistent", "ephemeral", "bigstore"] as const).map((kind) => {
+    const path = paths[kind];
+    const wrong = path !== undefined && (!path.startsWith("/") || path.includes("\0"));
+    return [wrong, `node.paths.${kind}_path`, "must be an absolute path"];
+  });
+}
 
 function rulesOfCreate({ clusterName, nodes, identity, rackAware }: BootstrapRequest): readonly Rule[] {
   return [

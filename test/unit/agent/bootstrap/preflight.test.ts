@@ -76,11 +76,6 @@ describe("storage folders", () => {
     await chmod(dir, 0o700);
   });
 
-  test("a relative path is no path_error but a mistake in the request", async () => {
-    const asked = preflight(host.deps, { ...CREATE, paths: { persistent: "data" } }, never);
-    await expect(asked).rejects.toThrow("node.paths.persistent_path: must be an absolute path");
-  });
-
   test("a filesystem that hangs is given up", async () => {
     const asked = preflight(host.deps, CREATE, never);
     host.clock.advanceSync(5000); // Before any file call can have come back.

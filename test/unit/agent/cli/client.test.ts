@@ -83,6 +83,9 @@ describe("a call", () => {
 
   test("nobody there, and nobody who speaks HTTP", async () => {
     const nowhere = { ...overUnix, url: `unix:${join(dir, "nobody.sock")}` };
+    await expect(call({ ...overTcp, url: "one:9443" }, "GET", "/")).rejects.toThrow(
+      "one:9443 is none of https:",
+    );
     await expect(call(nowhere, "GET", "/")).rejects.toThrow(
       /nobody\.sock gives no answer: nobody listens there/,
     );
@@ -98,6 +101,10 @@ describe("get", () => {
   test("says what to do without credentials, and repeats what the agent said", async () => {
     await expect(get(overTcp, "/secret")).rejects.toThrow(
       /wants credentials: give --user and --password-file/,
+    );
+    const credentials = { username: "me", password: "wrong" };
+    await expect(get({ ...overTcp, credentials }, "/secret")).rejects.toThrow(
+      "does not accept these credentials",
     );
     await expect(get(overTcp, "/broken")).rejects.toThrow(/answered 503 to GET \/broken: .*no majority/);
   });
