@@ -1,23 +1,17 @@
-import { createHash, randomBytes } from "node:crypto";
-
 import type { FastifyInstance } from "fastify";
 
 import type { AgentInfo, WriteContext } from "#agent/api/ports.ts";
 import { createServer, type ServerOptions } from "#agent/api/server.ts";
-import type { Bootstrap } from "#agent/ports/bootstrap.ts";
-import type { Passwords } from "#agent/ports/credentials.ts";
-import type { Inventory, StoragePaths } from "#agent/ports/inventory.ts";
-import type { HostReport, HostView, Membership } from "#agent/ports/membership.ts";
-import { checkRequest } from "#shared/bootstrap/check.ts";
-import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
-import type { BootstrapAction, BootstrapState } from "#shared/bootstrap/machine.ts";
-import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 import type { HostFacts } from "#shared/model/hardware.ts";
-import type { NewMember, PasswordVerifier } from "#shared/registry/command.ts";
+import type { NewMember } from "#shared/registry/command.ts";
+import { FakeBootstrap } from "#test/support/fake-bootstrap.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
+import { FakeInventory } from "#test/support/fake-inventory.ts";
+import { FakeMembership } from "#test/support/fake-membership.ts";
+import { FakePasswords } from "#test/support/fake-passwords.ts";
 import { commandsOver, LocalRegistry } from "#test/support/local-registry.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
 
@@ -95,117 +89,6 @@ export function seedFacts(): HostFacts {
   };
 }
 
-/** Passwords that cost no time, but are counted; `held` makes them wait until they are released. */
-class FakePasswords implements Passwords {
-  /** Checks so far, each of which would have been a hash. */
-  hashes = 0;
-  /** Of these, checks of a user that does not exist. */
-  dummies = 0;
-  #held: PromiseWithResolvers<void> | null = null;
-
-  hold(): void {
-    this.#held = Promise.withResolvers();
-  }
-
-  release(): void {
-    this.#held?.resolve();
-    this.#held = null;
-  }
-
-  verifier(password: string): PasswordVerifier {
-    const salt = randomBytes(8).toString("base64");
-    const stored_key = keyOf(password, salt);
-    return { kdf: "scrypt", n: 1024, r: 8, p: 1, salt, stored_key, server_key: stored_key };
-  }
-
-  async derive(password: string): Promise<PasswordVerifier> {
-    return this.verifier(password);
-  }
-
-  async verify(password: string, verifier: PasswordVerifier | null): Promise<boolean> {
-    this.hashes += 1;
-    if (verifier === null) this.dummies += 1;
-    await this.#held?.promise;
-    return verifier !== null && keyOf(password, verifier.salt) === verifier.stored_key;
-  }
-}
-
-function keyOf(password: string, salt: string): string {
-  return createHash("sha256").update(salt).update(password).digest("base64");
-}
-
-/** A bootstrap that accepts and refuses like the real one, and then does nothing: the test says how it goes on. */
-class FakeBootstrap implements Bootstrap {
-  state: BootstrapState = { name: "idle" };
-  uid: number | null = null;
-  readonly started: { readonly action: BootstrapAction; readonly request: BootstrapRequest }[] = [];
-  #attempt = 0;
-
-  async start(action: BootstrapAction, request: BootstrapRequest): Promise<void> {
-    const wrong = checkRequest(action, request);
-    if (wrong !== null) throw new AppError("config_error", wrong);
-    const { name } = this.state;
-    if (name === "completed") throw new AppError("already_in_cluster", {});
-    if (name === "initiated" || name === "running") throw new AppError("bootstrap_in_progress", {});
-    this.#attempt += 1;
-    this.started.push({ action, request });
-    this.state = { name: "initiated", action, attempt: this.#attempt, startedAt: SEED_TIME };
-  }
-
-  onChange(): Disposable {
-    return { [Symbol.dispose]: () => undefined };
-  }
-}
-
-class FakeInventory implements Inventory {
-  facts = seedFacts();
-  #paths: StoragePaths = { persistent: "/persist", ephemeral: "/tmp", bigstore: null };
-
-  current(): HostFacts {
-    return this.facts;
-  }
-
-  async refresh(): Promise<HostFacts> {
-    return this.facts;
-  }
-
-  onChange(): Disposable {
-    return { [Symbol.dispose]: () => undefined };
-  }
-
-  setPaths(paths: StoragePaths): void {
-    this.#paths = paths;
-  }
-
-  paths(): StoragePaths {
-    return this.#paths;
-  }
-}
-
-class FakeMembership implements Membership {
-  readonly views = new Map<MemberId, HostView>();
-
-  view(peer: MemberId): HostView {
-    const unknown: HostView = {
-      report: null,
-      liveness: "unknown",
-      version: null,
-      lastSeenMsAgo: null,
-      rttMs: null,
-      clockOffsetMs: null,
-    };
-    return this.views.get(peer) ?? unknown;
-  }
-
-  publish(report: HostReport): void {
-    this.views.set(report.peer, { ...this.view(report.peer), report, liveness: "alive" });
-  }
-
-  onChange(): Disposable {
-    return { [Symbol.dispose]: () => undefined };
-  }
-}
-
 function newMember(peer: MemberId, name: string): NewMember {
   return {
     peer,
@@ -223,10 +106,10 @@ function newMember(peer: MemberId, name: string): NewMember {
 /** The real server over a registry of one, with everything around it faked. */
 export class FakeApi implements AsyncDisposable {
   readonly registry = new LocalRegistry();
-  readonly bootstrap = new FakeBootstrap();
+  readonly bootstrap = new FakeBootstrap({ at: SEED_TIME });
   readonly passwords = new FakePasswords();
-  readonly inventory = new FakeInventory();
-  readonly membership = new FakeMembership();
+  readonly inventory = new FakeInventory(seedFacts());
+  readonly membership = new FakeMembership(SELF_PEER);
   readonly clock = new FakeClock();
   readonly log = new RecordingLog();
   readonly agent: AgentInfo = {

@@ -90,7 +90,7 @@ describe("members", () => {
       { name: "host-1.example", uid: 1, role: "leader", status: "active", liveness: "alive", cores: 2 },
       { name: "host-2", uid: 2, peer, role: "learner", status: "joining", liveness: "unknown", cores: null },
     ]);
-    api.membership.publish({ peer, name: "host-2", facts: seedFacts(), apiUrls: [], meshAddrs: [] });
+    api.membership.hear({ peer, name: "host-2", facts: seedFacts(), apiUrls: [], meshAddrs: [] });
     const heard = (await get("members")).json().members[1];
     expect(heard).toMatchObject({ liveness: "alive", cores: 2, total_memory: 25_309_478_912 });
   });
