@@ -1,7 +1,9 @@
-import type { ConnectionEncrypter, MessageStream, Stream } from "@libp2p/interface";
+import type { ConnectionEncrypter, MessageStream, SecuredConnection, Stream } from "@libp2p/interface";
+import type { Uint8ArrayList } from "uint8arraylist";
 import { StreamState, YamuxStream } from "@libp2p/yamux/stream";
 
-// A consensus message is small, and what it costs is the packets: libp2p as it comes sends four for one such message.
+// A consensus message is small, and what it costs is what surrounds it: libp2p as it comes sends four packets for one, and
+// throws an error for each that it reads. None of this changes what is on the wire for the other side to understand.
 
 /** Bytes read before the sender is told of room: half of the smallest window there is, as in the specification's own yamux. */
 const WINDOW_NEWS_BYTES = 128 * 1024;
@@ -13,9 +15,30 @@ export function inOnePiece<T>(encrypter: ConnectionEncrypter<T>): ConnectionEncr
   const { protocol } = encrypter;
   return {
     protocol,
-    secureInbound: (connection, options) => encrypter.secureInbound(joined(connection), options),
-    secureOutbound: (connection, options) => encrypter.secureOutbound(joined(connection), options),
+    secureInbound: async (connection, options) =>
+      withoutErrors(await encrypter.secureInbound(joined(connection), options)),
+    secureOutbound: async (connection, options) =>
+      withoutErrors(await encrypter.secureOutbound(joined(connection), options)),
   };
+}
+
+const NOT_YET = new RangeError("the length has not come yet");
+
+/**
+ * Noise's decoder learns that it has read everything from a RangeError, which it catches. One made in advance spares it the
+ * walk over the stack. The decoder is not part of libp2p's interface: if it is not there, all stays as it is.
+ */
+function withoutErrors<T>(secured: SecuredConnection<T>): SecuredConnection<T> {
+  const { decoder } = secured.connection as {
+    decoder?: { lengthDecoder?: (data: Uint8ArrayList) => number };
+  };
+  if (decoder?.lengthDecoder !== undefined) {
+    decoder.lengthDecoder = (data) => {
+      if (data.byteLength < 2) throw NOT_YET;
+      return data.getUint16(0);
+    };
+  }
+  return secured;
 }
 
 function joined(connection: MessageStream): MessageStream {
