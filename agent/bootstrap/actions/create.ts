@@ -23,8 +23,11 @@ export async function createCluster(
   const { clusterName, username, password, rackAware } = request;
   if (clusterName === undefined)
     throw new AppError("config_error", { field: "cluster.name", rule: "is required" });
-  const { member, chosen } = await preflight(deps, request, signal);
-  const verifier = await passwords.derive(password);
+  // The one waits for the disk, the other for a processor.
+  const [{ member, chosen }, verifier] = await Promise.all([
+    preflight(deps, request, signal),
+    passwords.derive(password),
+  ]);
   signal.throwIfAborted();
 
   const identity: ClusterIdentity = {
