@@ -6,7 +6,7 @@ import type { Contact } from "#agent/bootstrap/contact.ts";
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
 import { ScramSha256 } from "#agent/credentials/scram.ts";
-import type { Inventory, StoragePaths } from "#agent/ports/inventory.ts";
+import type { StoragePaths } from "#agent/ports/inventory.ts";
 import type { ClusterRuntime, Registry } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { StrangerTransport } from "#agent/ports/transport.ts";
@@ -15,6 +15,7 @@ import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import type { HostAddress, HostFacts } from "#shared/model/hardware.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
+import { FakeInventory } from "#test/support/fake-inventory.ts";
 import { LocalRegistry } from "#test/support/local-registry.ts";
 import { MemoryDisk, openMemoryStores } from "#test/support/memory-store.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
@@ -28,7 +29,7 @@ export const passwords = new ScryptPasswords({ kdf }, { n: N });
 export const scram = new ScramSha256({ kdf }, { nMin: N });
 
 /** Enters and leaves clusters as the composition root does, as far as bootstrap can see. */
-class FakeRuntime implements ClusterRuntime {
+export class FakeRuntime implements ClusterRuntime {
   registry: Registry = new LocalRegistry();
   /** Called before each step; a test may throw or wait in it. */
   before: (step: "found" | "follow" | "forget") => Promise<void> | void = () => undefined;
@@ -56,6 +57,7 @@ class FakeRuntime implements ClusterRuntime {
 
   async forget(): Promise<void> {
     await this.#step("forget");
+    this.registry = new LocalRegistry();
     await openMemoryStores(this.#disk).forgetCluster();
   }
 
@@ -75,8 +77,7 @@ export class FakeHost {
   readonly states: string[] = [];
   readonly contacts = new Map<string, FakeHost | Error>();
   listening: string[];
-  addresses: HostAddress[] = [];
-  paths: StoragePaths;
+  readonly inventory: FakeInventory;
   transport: StrangerTransport;
   driver: BootstrapDriver;
 
@@ -91,10 +92,23 @@ export class FakeHost {
     this.clock = options.clock ?? new FakeClock();
     const address = options.address ?? "10.0.0.1";
     this.listening = [`/ip4/${address}/tcp/9444`];
-    this.addresses.push(hostAddress(address));
-    this.paths = { persistent: `${options.dir}/persist`, ephemeral: `${options.dir}/tmp`, bigstore: null };
+    const { dir } = options;
+    const paths = { persistent: `${dir}/persist`, ephemeral: `${dir}/tmp`, bigstore: null };
+    this.inventory = new FakeInventory(factsOf([hostAddress(address)]), paths);
     this.transport = options.strangers.transportOf(this.peer, this.listening);
     this.driver = this.#boot();
+  }
+
+  get paths(): StoragePaths {
+    return this.inventory.paths();
+  }
+
+  set paths(paths: StoragePaths) {
+    this.inventory.setPaths(paths);
+  }
+
+  set addresses(addresses: HostAddress[]) {
+    this.inventory.facts = factsOf(addresses);
   }
 
   get deps(): BootstrapDeps {
@@ -104,7 +118,7 @@ export class FakeHost {
       identity: stores.identity,
       runtime: this.runtime,
       transport: this.transport,
-      inventory: this.#inventory(),
+      inventory: this.inventory,
       passwords,
       scram,
       clock: this.clock,
@@ -167,18 +181,6 @@ export class FakeHost {
     const driver = new BootstrapDriver(this.deps, { contact });
     driver.onChange(({ name }) => void this.states.push(name));
     return driver;
-  }
-
-  #inventory(): Inventory {
-    return {
-      current: () => factsOf(this.addresses),
-      refresh: async () => factsOf(this.addresses),
-      onChange: () => ({ [Symbol.dispose]: () => undefined }),
-      setPaths: (paths) => {
-        this.paths = paths;
-      },
-      paths: () => this.paths,
-    };
   }
 }
 

@@ -27,7 +27,7 @@ export class FakeStrangers {
   transportOf(self: MemberId, listening: readonly string[]): StrangerTransport {
     return {
       openJoin: async ({ peer }, signal) => {
-        signal.throwIfAborted();
+        if (signal.aborted) throw new AppError("peer_unreachable", { peer });
         return this.#open(self, peer);
       },
       onJoin: (handler) => void this.handlers.set(self, handler),
@@ -40,7 +40,9 @@ export class FakeStrangers {
     const handler = this.handlers.get(to);
     if (handler === undefined) throw new AppError("peer_unreachable", { peer: to });
     const line = new Line(from, to, (said) => this.meddle(said));
-    const asked = handler(line.endOf(to)).finally(() => line.close());
+    const asked = handler(line.endOf(to))
+      .catch(() => undefined) // A handler's defect is its own side's business.
+      .finally(() => line.close());
     this.busy.add(asked);
     void asked.finally(() => this.busy.delete(asked));
     return line.endOf(from);
@@ -66,7 +68,10 @@ class Line {
     return {
       remote,
       send: async (body) => this.#say(self, remote, body),
-      receive: ({ signal }) => this.#hear(self, remote, signal),
+      receive: ({ timeoutMs, signal }) => {
+        const late = AbortSignal.timeout(timeoutMs);
+        return this.#hear(self, remote, signal === undefined ? late : AbortSignal.any([late, signal]));
+      },
       [Symbol.asyncDispose]: async () => this.close(),
     };
   }
@@ -89,16 +94,16 @@ class Line {
     this.#ends[to]?.wake();
   }
 
-  async #hear(self: MemberId, remote: MemberId, signal: AbortSignal | undefined): Promise<Wire> {
+  async #hear(self: MemberId, remote: MemberId, signal: AbortSignal): Promise<Wire> {
     const end = this.#ends[self];
     for (;;) {
       const next = end?.unread.shift();
       if (next !== undefined) return next;
       if (this.#closed || end === undefined) throw new AppError("peer_unreachable", { peer: remote });
-      if (signal?.aborted === true) throw new AppError("peer_timeout", { peer: remote });
+      if (signal.aborted) throw new AppError("peer_timeout", { peer: remote });
       await new Promise<void>((resolve) => {
         end.wake = resolve;
-        signal?.addEventListener("abort", () => resolve(), { once: true });
+        signal.addEventListener("abort", () => resolve(), { once: true });
       });
     }
   }
