@@ -90,33 +90,57 @@ type Snapshot = Static<typeof Snapshot>;
 
 const validator = Compile(Snapshot);
 
-/** The state as versioned JSON. Equal states give equal text, however they came about. Holds password verifiers and logins. */
+/** Canonical texts of records. They are replaced, never mutated, so a text holds as long as its record does. */
+const texts = new WeakMap<object, string>();
+
+/**
+ * The state as versioned JSON. Equal states give equal text, however they came about. Holds password verifiers and logins.
+ * Only records that are new since the last time cost more than a look, so that a large registry does not stall its agent.
+ */
 export function encodeState(state: Readonly<RegistryState>): string {
   const { index, term, at, cluster, nextUid, nextZoneId, weights, nextUserUid } = state;
-  const snapshot: Snapshot = {
-    format: FORMAT,
-    index,
-    term,
-    at,
-    cluster,
-    members: membersByUid(state),
-    tombstones: sorted(state.tombstones).map(([peer, removedAt]) => ({ peer, index: removedAt })),
-    nextUid,
-    zones: zonesById(state),
-    nextZoneId,
-    weights,
-    nodes: nodesByUuid(state).map((node) => ({ ...node, cfg: { ...node.cfg } })),
-    users: [...state.users.values()].toSorted((a, b) => a.uid - b.uid),
-    nextUserUid,
-    sessions: sorted(state.sessions).map(([peer, { session, ack, results }]) => ({
-      peer,
-      session,
-      ack,
-      results: [...results].toSorted(([a], [b]) => a - b).map(([seq, result]) => ({ seq, result })),
-    })),
-    keys: [...state.keys].map(([key, record]) => ({ key, ...record })),
+  const fields: { readonly [K in keyof Snapshot]: string } = {
+    format: canonicalJson(FORMAT),
+    index: canonicalJson(index),
+    term: canonicalJson(term),
+    at: canonicalJson(at),
+    cluster: canonicalJson(cluster),
+    members: list(membersByUid(state).map((member) => textOf(member))),
+    tombstones: canonicalJson(
+      sorted(state.tombstones).map(([peer, removedAt]) => ({ peer, index: removedAt })),
+    ),
+    nextUid: canonicalJson(nextUid),
+    zones: list(zonesById(state).map((zone) => textOf(zone))),
+    nextZoneId: canonicalJson(nextZoneId),
+    weights: canonicalJson(weights),
+    nodes: list(nodesByUuid(state).map((node) => textOf(node))),
+    users: list([...state.users.values()].toSorted((a, b) => a.uid - b.uid).map((user) => textOf(user))),
+    nextUserUid: canonicalJson(nextUserUid),
+    sessions: canonicalJson(
+      sorted(state.sessions).map(([peer, { session, ack, results }]) => ({
+        peer,
+        session,
+        ack,
+        results: [...results].toSorted(([a], [b]) => a - b).map(([seq, result]) => ({ seq, result })),
+      })),
+    ),
+    keys: list([...state.keys].map(([key, record]) => textOf(record, () => ({ key, ...record })))),
   };
-  return canonicalJson(snapshot);
+  const parts = sorted(new Map(Object.entries(fields))).map(([name, text]) => `"${name}":${text}`);
+  return `{${parts.join(",")}}`;
+}
+
+/** The record's text; `form` is what is written in its place. */
+function textOf(record: object, form: () => object = () => record): string {
+  const known = texts.get(record);
+  if (known !== undefined) return known;
+  const text = canonicalJson(form());
+  texts.set(record, text);
+  return text;
+}
+
+function list(items: readonly string[]): string {
+  return `[${items.join(",")}]`;
 }
 
 /** Reads what encodeState wrote. Throws an Error that says why a text cannot be used: damaged, or of another version. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 
+import type { Command } from "#shared/registry/command.ts";
 import { emptyState } from "#shared/registry/reduce.ts";
 import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import { makeCluster, makeMember, RegistryLog } from "#test/support/registry-log.ts";
@@ -42,6 +43,25 @@ function full(): RegistryLog {
 
 test("a state survives encoding and decoding", () => {
   for (const state of [emptyState(), full().state]) expect(decodeState(encodeState(state))).toEqual(state);
+});
+
+test("what was encoded before is encoded anew once it has changed", () => {
+  const log = full();
+  const changes: readonly Command[] = [
+    { type: "member.activate", peer: "peer-2" },
+    { type: "member.update", peer: "peer-2", software_version: "9.9.9", api_urls: ["https://10.0.0.9:1"] },
+    { type: "zone.rename", id: 1, name: "uno" },
+    { type: "zones.set_weights", weights: { 1: { 2: 7 } } },
+    { type: "node.update", uuid: "uuid-1", cfg: { a: 1 } },
+    { type: "node.update", uuid: "uuid-1", zone_id: 2 },
+    { type: "node.unregister", uuid: "uuid-2" },
+    { type: "member.remove", peer: "peer-3" },
+  ];
+  for (const change of changes) {
+    encodeState(log.state);
+    log.must(change);
+    expect(decodeState(encodeState(log.state))).toEqual(log.state);
+  }
 });
 
 test("equal states encode equally, however they came about", () => {
