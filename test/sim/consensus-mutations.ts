@@ -107,9 +107,9 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: "heartbeats carry a commit index beyond what the follower matches",
+    name: "heartbeats and commit notices go beyond what the follower matches",
     edits: [
-      edit("leader.ts", "const commit = Math.min(progress.match, log.commit);", "const commit = log.commit;"),
+      edit("leader.ts", "return Math.min(progress.match, state.log.commit);", "return state.log.commit;"),
     ],
   },
   {
