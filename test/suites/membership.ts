@@ -71,6 +71,7 @@ export function membershipSuite(name: string, make: () => Promise<MembershipHarn
     test("another host's report cannot be published", () => {
       membership.publish(harness.reportOf("nobody", "false"));
       expect(membership.view("nobody")).toEqual(UNKNOWN);
+      expect(membership.view("a").report).toBeNull();
     });
 
     test("another host's own report is heard of: it lives, and was seen", async () => {

@@ -190,8 +190,10 @@ export function registrySuite(name: string, make: () => Promise<RegistryHarness>
             heard.push(`${topic} ${op} ${id} at ${index}, zones: ${zones().join(" ")}`);
           }
         });
-        const { index } = await zone("a");
-        expect(heard).toEqual([`zones set 1 at ${index}, zones: a`]);
+        const writing = registry.submit({ type: "zone.create", name: "a" }, BY);
+        void writing.then(() => heard.push("answered"));
+        const { index } = await harness.wait(writing);
+        expect(heard).toEqual([`zones set 1 at ${index}, zones: a`, "answered"]);
       });
 
       test("hear nothing of what changes nothing", async () => {

@@ -304,7 +304,7 @@ describe("who may", () => {
   });
 
   test("before there is a cluster there is nothing to read", async () => {
-    api.bootstrap = { name: "idle" };
+    api.bootstrap.state = { name: "idle" };
     expect(await api.call("GET", "/api/v1/zone")).toMatchObject(failure(503, 201, "not_in_cluster"));
   });
 });

@@ -2,14 +2,15 @@ import type { InjectOptions } from "fastify";
 
 import type { ApiDeps, Queries } from "#agent/api/ports.ts";
 import { createServer } from "#agent/api/server.ts";
-import type { Passwords } from "#agent/ports/credentials.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import { epochMs } from "#shared/lib/time.ts";
+import { FakeBootstrap } from "#test/support/fake-bootstrap.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
+import { FakePasswords } from "#test/support/fake-passwords.ts";
 import { basic } from "#test/support/http.ts";
 import { commandsOver, LocalRegistry } from "#test/support/local-registry.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
-import { makeCluster, makeMember, VERIFIER } from "#test/support/registry-log.ts";
+import { makeCluster, makeMember } from "#test/support/registry-log.ts";
 
 const ADMIN = basic("admin@example.com:secret");
 const VIEWER = basic("viewer:secret");
@@ -28,9 +29,10 @@ export class Orchestrator {
   readonly registry = new LocalRegistry();
   readonly clock = new FakeClock();
   readonly log = new RecordingLog();
-  bootstrap: BootstrapState = completed();
+  readonly bootstrap = new FakeBootstrap({ at: epochMs(0) });
+  readonly #passwords = new FakePasswords();
   readonly #app = createServer(
-    { ...this.#deps(), passwords: onePassword, incarnation: () => 1 },
+    { ...this.#deps(), passwords: this.#passwords, incarnation: () => 1 },
     { bootstrapAllowFrom: [] },
   );
 
@@ -40,13 +42,16 @@ export class Orchestrator {
     await registry.submit(makeCluster(), { by: "agent" });
     for (const n of [2, 3])
       await registry.submit({ type: "member.add", member: makeMember(n) }, { by: "agent" });
-    registry.state.users.set("viewer", {
-      uid: 2,
-      name: "viewer",
-      role: "viewer",
-      verifier: { ...VERIFIER, salt: "dmlld2Vy" },
-      createdAt: epochMs(0),
-    });
+    const createdAt = epochMs(0);
+    for (const [uid, name, role] of [
+      [1, "admin@example.com", "admin"],
+      [2, "viewer", "viewer"],
+    ] as const) {
+      const verifier = orchestrator.#passwords.verifier("secret");
+      registry.state.users.set(name, { uid, name, role, verifier, createdAt });
+    }
+    orchestrator.bootstrap.uid = 1;
+    orchestrator.bootstrap.state = completed();
     await orchestrator.#app.ready();
     return orchestrator;
   }
@@ -87,16 +92,7 @@ export class Orchestrator {
   }
 
   #deps(): ApiDeps {
-    const { registry, clock, log } = this;
-    const bootstrapState = (): BootstrapState => this.bootstrap;
-    const bootstrap = {
-      get state() {
-        return bootstrapState();
-      },
-      uid: 1,
-      start: () => Promise.reject(new Error("no bootstrap here")),
-      onChange: () => ({ [Symbol.dispose]: () => undefined }),
-    };
+    const { registry, bootstrap, clock, log } = this;
     const absent = (what: string) => (): never => {
       throw new Error(`this dialect has no use for ${what}`);
     };
@@ -138,8 +134,3 @@ function completed(): BootstrapState {
     endedAt: epochMs(0),
   };
 }
-
-const onePassword: Passwords = {
-  derive: () => Promise.resolve(VERIFIER),
-  verify: (password, verifier) => Promise.resolve(password === "secret" && verifier !== null),
-};
