@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
 import { ensureCertificate } from "#agent/api/certificate.ts";
@@ -7,6 +6,7 @@ import type { AgentInfo, Commands, Queries } from "#agent/api/ports.ts";
 import { createServer } from "#agent/api/server.ts";
 import { Announcer } from "#agent/bootstrap/announce.ts";
 import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
+import { makeFolder } from "#agent/bootstrap/make-folder.ts";
 import { Sponsor } from "#agent/bootstrap/sponsor.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
 import { Cluster } from "#agent/cluster.ts";
@@ -85,9 +85,9 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
 
 /** This host by itself: its folders, what it stores, who it is, what it has. */
 async function openHost({ config, clock, stack, part }: Base) {
-  await makeFolder(config.dataDir, 0o700);
+  await ensureFolder(config.dataDir, 0o700);
   for (const path of [config.paths.persistent, config.paths.ephemeral, config.paths.bigstore]) {
-    if (path !== null) await makeFolder(path, 0o750);
+    if (path !== null) await ensureFolder(path, 0o750);
   }
   const stores = stack.use(await openStores(join(config.dataDir, "store"), { log: part("store") }));
   const inventory = new HostInventory({ log: part("inventory"), clock }, { paths: config.paths });
@@ -288,9 +288,9 @@ function commandsOf(replica: Replica, bootstrap: BootstrapDriver): Commands {
   };
 }
 
-async function makeFolder(path: string, mode: number): Promise<void> {
+async function ensureFolder(path: string, mode: number): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    await makeFolder(path, mode);
   } catch (error) {
     throw new AppError("path_error", { path, cause: error instanceof Error ? error.message : String(error) });
   }

@@ -3,6 +3,7 @@ import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { makeSelfSigned } from "#agent/api/x509.ts";
+import { AppError } from "#shared/errors/app-error.ts";
 
 /** What a TLS listener shows and proves. PEM texts. */
 export interface TlsIdentity {
@@ -26,7 +27,7 @@ const VALID_MS = 3653 * DAY_MS;
 
 /**
  * This agent's certificate for its REST API. The first start makes a self-signed one (ECDSA P-256); later starts, and
- * files an operator has put there, are used as they are. Throws an Error that names the file when the two do not fit.
+ * files an operator has put there, are used as they are. Throws path_error when the two do not fit.
  */
 export async function ensureCertificate(options: CertificateOptions): Promise<TlsIdentity> {
   const { directory } = options;
@@ -48,13 +49,13 @@ function checkPair(certificate: string, key: string, certificateFile: string, ke
   let fits: boolean;
   try {
     fits = new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
-  } catch (error) {
-    throw new Error(`${certificateFile} or ${keyFile} cannot be read; remove both to have new ones made`, {
-      cause: error,
-    });
+  } catch {
+    const cause = `it or ${keyFile} cannot be read; remove both to have new ones made`;
+    throw new AppError("path_error", { path: certificateFile, cause });
   }
   if (!fits) {
-    throw new Error(`${keyFile} is not the key of ${certificateFile}; remove both to have new ones made`);
+    const cause = `it is not the key of ${certificateFile}; remove both to have new ones made`;
+    throw new AppError("path_error", { path: keyFile, cause });
   }
 }
 

@@ -43,6 +43,8 @@ export interface ListenerOptions {
 /** Longest a request may take to arrive, its headers included. Milliseconds. */
 const REQUEST_MS_MAX = 30_000;
 const HEADERS_MS_MAX = 10_000;
+/** How often those limits are enforced. Milliseconds. */
+const CHECK_MS = 2000;
 /** A connection without a request is closed after this long. Milliseconds. */
 const KEEP_ALIVE_MS = 75_000;
 
@@ -134,9 +136,13 @@ export class Listeners {
       requestTimeout: REQUEST_MS_MAX,
       headersTimeout: HEADERS_MS_MAX,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: CHECK_MS,
     };
     const server = this.#isTls(listen)
-      ? createHttpsServer({ ...options, ...this.#tlsOptions(), minVersion: "TLSv1.2" }, handle)
+      ? createHttpsServer(
+          { ...options, ...this.#tlsOptions(), minVersion: "TLSv1.2", handshakeTimeout: HEADERS_MS_MAX },
+          handle,
+        )
       : createHttpServer(options, handle);
     server.maxConnections = HTTP_CONNECTIONS_MAX;
     server.on("clientError", answerUnreadable);

@@ -1,3 +1,5 @@
+import { isUtf8 } from "node:buffer";
+
 import { Ajv } from "ajv";
 import type { FastifyInstance } from "fastify";
 
@@ -33,13 +35,22 @@ export function registerValidation(app: FastifyInstance): void {
 export function registerJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", { parseAs: "string" }, (request, body, done) => {
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (request, body, done) => {
+    if (typeof body !== "string" && !isUtf8(body)) {
+      return done(
+        new AppError("bad_request", { field: "body", rule: "must be UTF-8 (RFC 8259, section 8.1)" }),
+      );
+    }
     const text = body.toString();
     // A DELETE with a Content-Type and nothing in it is no mistake worth refusing.
     if (text.trim() === "") return done(null, undefined);
     void parse(request, text, (error, value) => {
       if (error === null && nestsDeeperThan(value, JSON_DEPTH_MAX)) {
         const rule = `must not nest deeper than ${JSON_DEPTH_MAX} levels`;
+        return done(new AppError("bad_request", { field: "body", rule }));
+      }
+      if (error !== null && isJson(text)) {
+        const rule = "must not have the keys __proto__ or constructor.prototype";
         return done(new AppError("bad_request", { field: "body", rule }));
       }
       done(error, value);
@@ -52,4 +63,14 @@ export function registerJsonBodies(app: FastifyInstance): void {
     }
     done();
   });
+}
+
+/** Fastify's parser tells a forbidden key and broken JSON by one error. */
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

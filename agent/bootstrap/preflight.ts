@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, rm, stat, statfs } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { open, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
 
 import { canonicalAddress, hostCandidates, meshCandidates } from "./addresses.ts";
 import { within } from "./deadline.ts";
 import type { BootstrapDeps } from "./deps.ts";
+import { makeFolder } from "./make-folder.ts";
 import type { StoragePaths } from "#agent/ports/inventory.ts";
 import { chooseAddress } from "#shared/bootstrap/address.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
@@ -127,7 +128,7 @@ async function checkPaths(deps: BootstrapDeps, paths: StoragePaths, signal: Abor
 /** Makes the folder if need be, and writes, syncs and removes a file in it. */
 async function checkPath(path: string): Promise<void> {
   try {
-    await makeFolder(path);
+    await makeFolder(path, FOLDER_MODE);
     const probe = join(path, `.muster-${randomUUID()}`);
     try {
       await using file = await open(probe, "wx", 0o600);
@@ -143,30 +144,6 @@ async function checkPath(path: string): Promise<void> {
   if (bavail * bsize < FREE_BYTES_MIN) {
     const cause = `has ${bavail * bsize} bytes free; at least ${FREE_BYTES_MIN} are needed`;
     throw new AppError("path_error", { path, cause });
-  }
-}
-
-/**
- * Makes the folder and those above it. Not by mkdir's own `recursive`: that never ends where a folder exists and still takes
- * none (`/proc/x`), and takes one of the few threads with it.
- */
-async function makeFolder(path: string): Promise<void> {
-  const made = await tryMakeFolder(path);
-  if (made || dirname(path) === path) return;
-  await makeFolder(dirname(path));
-  await mkdir(path, { mode: FOLDER_MODE });
-}
-
-/** False when a folder above is missing. */
-async function tryMakeFolder(path: string): Promise<boolean> {
-  try {
-    await mkdir(path, { mode: FOLDER_MODE });
-    return true;
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : null;
-    if (code === "ENOENT") return false;
-    if (code === "EEXIST" && (await stat(path)).isDirectory()) return true;
-    throw error;
   }
 }
 

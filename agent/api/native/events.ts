@@ -3,7 +3,7 @@ import { Type } from "typebox";
 
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Registry } from "#agent/ports/registry.ts";
-import { AppError } from "#shared/errors/app-error.ts";
+import { AppError, isKind } from "#shared/errors/app-error.ts";
 import { EVENT_STREAMS_MAX } from "#shared/lib/limits.ts";
 
 import { EventStream } from "./event-stream.ts";
@@ -47,7 +47,8 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; clock:
     if (request.method === "HEAD") return reply.send();
     if (streams.size >= EVENT_STREAMS_MAX)
       throw new AppError("overloaded", { what: "the number of event streams" });
-    const after = request.headers["last-event-id"] ?? request.query.from ?? null;
+    const asked = request.headers["last-event-id"] ?? request.query.from ?? null;
+    const after = asked === null ? null : await reached(registry, asked);
     reply.hijack();
     const out = reply.raw;
     out.writeHead(200, reply.getHeaders() as Record<string, string>);
@@ -61,3 +62,18 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; clock:
     stream.start();
   });
 };
+
+/** Longest a reader's index may be ahead of this agent, which may be catching up. Milliseconds. */
+const AHEAD_MS_MAX = 2000;
+
+/** The reader's index; 0, which is told `reset`, when it is of no history that this agent knows. */
+async function reached(registry: Registry, index: number): Promise<number> {
+  if (index <= registry.state.index) return index;
+  try {
+    await registry.waitForIndex(index, { timeoutMs: AHEAD_MS_MAX });
+    return index;
+  } catch (error) {
+    if (isKind(error, "index_not_reached")) return 0;
+    throw error;
+  }
+}

@@ -134,6 +134,11 @@ describe("GET events", () => {
     expect((await (await open(`?from=${first - 1}`)).next())?.event).toBe("reset");
   });
 
+  test("from an index that this history has not reached: reset, once it is clear that it will not come", async () => {
+    const reader = await open("?from=999999");
+    expect(await reader.next()).toEqual({ event: "reset", id: 1, data: { index: 1 } });
+  });
+
   test("a snapshot that replaces everything resets the readers", async () => {
     const resets: ((index: number) => void)[] = [];
     const other = new FakeApi();

@@ -272,3 +272,24 @@ describe("limits and forms", () => {
     expect([answer.statusCode, answer.json().error.facts]).toEqual([504, { key: "k-9" }]);
   });
 });
+
+describe("a body that nobody could tell apart from another, or show", () => {
+  test.each([
+    [
+      "no UTF-8",
+      Buffer.from([0x7b, 0x22, 0x6e, 0x61, 0x6d, 0x65, 0x22, 0x3a, 0x22, 0xff, 0x22, 0x7d]),
+      "must be UTF-8",
+    ],
+    ["a prototype", Buffer.from('{"__proto__":{},"name":"x"}'), "must not have the keys __proto__"],
+    ["a blank name", Buffer.from('{"name":"   "}'), "must be visible text"],
+    ["a control character", Buffer.from('{"name":"a\\u0000b"}'), "must be visible text"],
+    ["half a surrogate pair", Buffer.from('{"name":"\\ud800"}'), "must be visible text"],
+    ["a change of direction", Buffer.from('{"name":"a\\u202eb"}'), "must be visible text"],
+  ])("%s is refused with the rule", async (_what, payload, rule) => {
+    const answer = await api.app.inject({ method: "POST", url: "/api/v1/zone", headers: ADMIN, payload });
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json().status).toBe(false);
+    expect(answer.body).toContain(rule);
+    expect(api.registry.state.zones.size).toBe(0);
+  });
+});

@@ -387,7 +387,7 @@ describe("the certificate", () => {
       directory: await mkdtemp(join(directory, "other-")),
     });
     await writeFile(keyFile, key);
-    await expect(ensureCertificate(options())).rejects.toThrow(`${keyFile} is not the key of`);
+    await expect(ensureCertificate(options())).rejects.toThrow(`${keyFile}: it is not the key of`);
     await writeFile(keyFile, "scribble");
     await expect(ensureCertificate(options())).rejects.toThrow("cannot be read; remove both");
     await chmod(keyFile, 0o600);

@@ -15,7 +15,7 @@ export const zoneRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queries
   { commands, queries },
 ) => {
   app.post("/api/v1/zone", { config: WRITE, schema: { body: ZoneBody } }, async (request) => {
-    const { name } = request.body;
+    const name = zoneName(request.body.name);
     const { result } = await commands.submit({ type: "zone.create", name }, writeContext(request));
     return ok({ id: result.value["id"], name });
   });
@@ -34,7 +34,8 @@ export const zoneRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queries
     { config: WRITE, schema: { params: ZonePath, body: ZoneBody } },
     async (request) => {
       const id = toZoneId(request.params.zone);
-      await commands.submit({ type: "zone.rename", id, name: request.body.name }, writeContext(request));
+      const name = zoneName(request.body.name);
+      await commands.submit({ type: "zone.rename", id, name }, writeContext(request));
       return DONE;
     },
   );
@@ -53,3 +54,12 @@ export const zoneRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queries
 
   app.get("/api/v1/zones/weights", { config: READ }, async () => ok(queries.registry.weights));
 };
+
+/** A name that can be shown, and told from others, on one line. */
+function zoneName(name: string): string {
+  if (/[\p{Cc}\p{Cs}\p{Bidi_Control}]/u.test(name) || name.trim() === "") {
+    const rule = "must be visible text on one line: not blank, without control characters";
+    throw new AppError("bad_request", { field: "name", rule });
+  }
+  return name;
+}
