@@ -12,6 +12,9 @@ const MAIN = new URL("../../agent/main.ts", import.meta.url).pathname;
 export const ADMIN = { username: "admin@example.com", password: "correct horse battery" } as const;
 export const AUTH = `${ADMIN.username}:${ADMIN.password}`;
 
+/** Pieces of output kept of one agent: all of a test, the end of a long benchmark. */
+const OUTPUT_CHUNKS_MAX = 20_000;
+
 /** How long a test waits for something that must come; generous, for a loaded machine. Reaching it is a failure. */
 const WAIT_MS = 60_000;
 
@@ -25,7 +28,7 @@ export class AgentProcess {
   /** Environment variables the process gets beside the test's own. */
   readonly env: Record<string, string>;
   #child: ChildProcess | null = null;
-  #output = "";
+  readonly #output: string[] = [];
 
   constructor(options: {
     name: string;
@@ -64,7 +67,7 @@ export class AgentProcess {
 
   /** Everything it has printed so far, of all its lives. */
   get output(): string {
-    return this.#output;
+    return this.#output.join("");
   }
 
   /** Starts the process and waits until its API answers. */
@@ -88,12 +91,13 @@ export class AgentProcess {
     });
     this.#child = child;
     const keep = (chunk: Buffer): void => {
-      this.#output = (this.#output + chunk.toString("utf8")).slice(-2_000_000);
+      this.#output.push(chunk.toString("utf8"));
+      if (this.#output.length > OUTPUT_CHUNKS_MAX) this.#output.splice(0, OUTPUT_CHUNKS_MAX / 2);
     };
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
     await this.until("its API answers", async () => {
-      if (!this.running) throw new Error(`${this.name} ended at start:\n${this.#output.slice(-4000)}`);
+      if (!this.running) throw new Error(`${this.name} ended at start:\n${this.output.slice(-4000)}`);
       return (await this.get("/muster/v1/health/live")).status === 200;
     });
   }
@@ -138,7 +142,7 @@ export class AgentProcess {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     throw new Error(
-      `${this.name}: ${what}: not within ${WAIT_MS} ms (${String(last)})\n${this.#output.slice(-6000)}`,
+      `${this.name}: ${what}: not within ${WAIT_MS} ms (${String(last)})\n${this.output.slice(-6000)}`,
     );
   }
 
