@@ -19,7 +19,7 @@ const STALE_MS = 3000;
 
 interface Deps {
   readonly loop: ConsensusLoop;
-  readonly transport: Pick<Transport, "self" | "request" | "connected">;
+  readonly transport: Pick<Transport, "self" | "request" | "connected" | "onPeer">;
   readonly clock: Clock;
   readonly log: Log;
   readonly freshness: Freshness;
@@ -74,7 +74,7 @@ export class Feed {
     while (!signal.aborted) {
       const peer = this.#choose();
       if (peer === null) {
-        await clock.sleep(PAUSE_MS, signal);
+        await this.#somebody(signal);
         continue;
       }
       try {
@@ -86,6 +86,16 @@ export class Feed {
         await clock.sleep(PAUSE_MS, signal);
       }
     }
+  }
+
+  /** Resolves when a peer is there to be asked, or after a pause. */
+  async #somebody(signal: AbortSignal): Promise<void> {
+    const { transport, clock } = this.#deps;
+    const came = Promise.withResolvers<void>();
+    using _listening = transport.onPeer(({ type }) => {
+      if (type === "up") came.resolve();
+    });
+    await Promise.race([came.promise, clock.sleep(PAUSE_MS, signal)]);
   }
 
   async #pull(peer: MemberId, signal: AbortSignal): Promise<void> {

@@ -58,8 +58,8 @@ describe("package.json", () => {
 
   test("what bin and scripts name is there", () => {
     const named = Object.values({ ...manifest.bin, ...manifest.scripts }).join(" ");
-    const paths = [...named.matchAll(/(?:agent|test)\/[\w/.-]+\.(?:ts|js)/g)].map(([path]) => path);
-    expect(paths).toContain("agent/main.ts");
+    const paths = [...named.matchAll(/(?:agent|test|packaging)\/[\w/.-]+\.(?:ts|js)/g)].map(([path]) => path);
+    expect(paths).toContain("agent/muster.js");
     for (const path of paths) expect(existsSync(join(ROOT, path)), path).toBe(true);
   });
 });
@@ -109,7 +109,7 @@ describe("keys of the store", () => {
     const kept = Object.entries(KEYS).filter(
       ([, key]) => !CLUSTER_RANGES.some((range) => key.startsWith(range)),
     );
-    expect(kept.map(([name]) => name).sort()).toEqual(["bootstrap", "format", "host"]);
+    expect(kept.map(([name]) => name).sort()).toEqual(["bootstrap", "format", "host", "written"]);
   });
 });
 
