@@ -93,12 +93,10 @@ async function openHost({ config, clock, stack, part }: Base) {
   const inventory = new HostInventory({ log: part("inventory"), clock }, { paths: config.paths });
   await inventory.start();
   stack.defer(() => inventory.close());
-  return {
-    stores,
-    inventory,
-    key: await loadIdentity(config.dataDir),
-    ...(await stores.identity.host()),
-  };
+  const owner = await stores.identity.peer();
+  const key = await loadIdentity(config.dataDir, owner);
+  if (owner === null) await stores.identity.savePeer(key.peerId);
+  return { stores, inventory, key, ...(await stores.identity.host()) };
 }
 
 type Host = Awaited<ReturnType<typeof openHost>>;

@@ -16,6 +16,8 @@ export interface MeshIdentity {
 }
 
 const FILE = "peer-key.json";
+/** Never the key alone: what is stored beside it belongs to the peer that has this key. */
+const ANEW = "or move the whole data folder away and join anew";
 const MODE = 0o600;
 const OTHERS = 0o077;
 
@@ -28,12 +30,22 @@ const KeyFile = Type.Object({
 
 /**
  * The agent's own key from that directory; made on the first start. A damaged file, or one that others may read, is
- * refused with path_error and never replaced: a new key would be another member.
+ * refused with path_error and never replaced: a new key would be another member. So is a missing or another key when the
+ * directory is known to belong to the peer `owner`: its members would turn the stranger away for ever.
  */
-export async function loadIdentity(dir: string): Promise<MeshIdentity> {
+export async function loadIdentity(dir: string, owner: MemberId | null = null): Promise<MeshIdentity> {
   const path = join(dir, FILE);
-  const privateKey = (await readKey(path)) ?? (await makeKey(dir, path));
-  return { peerId: peerIdFromPrivateKey(privateKey).toString(), privateKey };
+  const found = await readKey(path);
+  if (found === null && owner !== null) throw foreign(path, owner, "missing");
+  const privateKey = found ?? (await makeKey(dir, path));
+  const peerId = peerIdFromPrivateKey(privateKey).toString();
+  if (owner !== null && peerId !== owner) throw foreign(path, owner, `the key of peer ${peerId}`);
+  return { peerId, privateKey };
+}
+
+function foreign(path: string, owner: MemberId, what: string): AppError {
+  const cause = `${what}, but this data folder belongs to peer ${owner}; restore its peer-key.json, ${ANEW}`;
+  return new AppError("path_error", { path, cause });
 }
 
 async function readKey(path: string): Promise<PrivateKey | null> {
@@ -69,7 +81,7 @@ function decodeKey(path: string, text: string): PrivateKey {
   }
   throw new AppError("path_error", {
     path,
-    cause: "not a key file of this version; restore it from a backup, or remove it to become a new host",
+    cause: `not a key file of this version; restore it from a backup, ${ANEW}`,
   });
 }
 

@@ -52,6 +52,10 @@ export interface ClusterIdentity {
 export interface IdentityStore {
   /** This host's own uuid (made on first start) and how many times the agent has started, this time included. */
   host(): Promise<{ readonly uuid: string; readonly starts: number }>;
+  /** Whose store this is; null until it was told. */
+  peer(): Promise<MemberId | null>;
+  /** Told once, on the first start: a store never changes hands. Durable when it resolves. */
+  savePeer(peer: MemberId): Promise<void>;
   cluster(): Promise<ClusterIdentity | null>;
   saveCluster(identity: ClusterIdentity): Promise<void>;
 }

@@ -1,16 +1,23 @@
 import { randomUUID } from "node:crypto";
 
 import { Compile } from "typebox/compile";
-import { Type } from "typebox";
+import { Type, type Static } from "typebox";
 
 import { KEYS } from "./keys.ts";
 import { openJson, sealRecord } from "./record.ts";
 import type { Database } from "./database.ts";
 import type { ClusterIdentity, IdentityStore } from "#agent/ports/store.ts";
+import { assert } from "#shared/lib/assert.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
 
-const HostRecord = Compile(
-  Type.Object({ uuid: Type.String({ minLength: 36, maxLength: 36 }), starts: Type.Integer({ minimum: 1 }) }),
-);
+const Host = Type.Object({
+  uuid: Type.String({ minLength: 36, maxLength: 36 }),
+  starts: Type.Integer({ minimum: 1 }),
+  /** Absent in what earlier versions wrote; filled in on the next start. */
+  peer: Type.Optional(Type.String({ minLength: 1 })),
+});
+type Host = Static<typeof Host>;
+const HostRecord = Compile(Host);
 
 const ClusterRecord = Compile(
   Type.Object({
@@ -31,16 +38,28 @@ const ClusterRecord = Compile(
 /** Who this host is, by itself and in its cluster. */
 export class LevelIdentityStore implements IdentityStore {
   readonly #db: Database;
-  #host: Promise<{ uuid: string; starts: number }> | null = null;
+  #host: Promise<Host> | null = null;
 
   constructor(deps: { readonly db: Database }) {
     this.#db = deps.db;
   }
 
   /** Counts once per opening of the database, however often it is asked. */
-  host(): Promise<{ uuid: string; starts: number }> {
+  async host(): Promise<{ uuid: string; starts: number }> {
     this.#host ??= this.#countStart();
-    return this.#host;
+    const { uuid, starts } = await this.#host;
+    return { uuid, starts };
+  }
+
+  async peer(): Promise<MemberId | null> {
+    return (await this.#readHost())?.peer ?? null;
+  }
+
+  async savePeer(peer: MemberId): Promise<void> {
+    await this.host();
+    const host = await this.#readHost();
+    assert(host !== null && (host.peer ?? peer) === peer, "a store never changes hands");
+    await this.#writeHost({ ...host, peer });
   }
 
   async cluster(): Promise<ClusterIdentity | null> {
@@ -52,15 +71,20 @@ export class LevelIdentityStore implements IdentityStore {
     await this.#db.put(KEYS.cluster, sealRecord(JSON.stringify(identity)), { sync: true });
   }
 
-  async #countStart(): Promise<{ uuid: string; starts: number }> {
-    const record = await this.#db.get(KEYS.host);
-    const before =
-      record === undefined
-        ? { uuid: randomUUID(), starts: 0 }
-        : openJson(record, HostRecord, "the host's identity");
+  async #countStart(): Promise<Host> {
+    const before = (await this.#readHost()) ?? { uuid: randomUUID(), starts: 0 };
     // On disk before anybody uses it: two lives of one agent must never share a session number.
-    const now = { uuid: before.uuid, starts: before.starts + 1 };
-    await this.#db.put(KEYS.host, sealRecord(JSON.stringify(now)), { sync: true });
+    const now = { ...before, starts: before.starts + 1 };
+    await this.#writeHost(now);
     return now;
+  }
+
+  async #readHost(): Promise<Host | null> {
+    const record = await this.#db.get(KEYS.host);
+    return record === undefined ? null : openJson(record, HostRecord, "the host's identity");
+  }
+
+  async #writeHost(host: Host): Promise<void> {
+    await this.#db.put(KEYS.host, sealRecord(JSON.stringify(host)), { sync: true });
   }
 }

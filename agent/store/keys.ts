@@ -7,7 +7,9 @@ import { assert } from "#shared/lib/assert.ts";
 export const KEYS = {
   /** Version of this layout; see format.ts. */
   format: "meta/format",
-  /** This host's uuid and how often its agent has started. */
+  /** `meta/written/COUNT`: how many counted batches there were: one key. See counted-writes.ts. */
+  written: "meta/written/",
+  /** This host's uuid, the peer id of its agent, and how often that has started. */
   host: "host/identity",
   /** Where this host's bootstrap stands. */
   bootstrap: "bootstrap/state",

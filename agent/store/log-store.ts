@@ -1,6 +1,7 @@
 import { Compile } from "typebox/compile";
 import { Type } from "typebox";
 
+import type { CountedWrites } from "./counted-writes.ts";
 import { KEYS, numberIn, numbered, under } from "./keys.ts";
 import { REJOIN_ADVICE, openJson, openRecord, sealRecord } from "./record.ts";
 import type { Database, Step } from "./database.ts";
@@ -28,13 +29,15 @@ const READ_ENTRIES = 1000;
  */
 export class LevelLogStore implements LogStore {
   readonly #db: Database;
+  readonly #writes: CountedWrites;
   readonly #log: Log;
   /** Indexes of the first and the last entry on disk; null when there are none, undefined before they are known. */
   #range: { first: number; last: number } | null | undefined;
   #failed: Error | null = null;
 
-  constructor(deps: { readonly db: Database; readonly log: Log }) {
+  constructor(deps: { readonly db: Database; readonly writes: CountedWrites; readonly log: Log }) {
     this.#db = deps.db;
+    this.#writes = deps.writes;
     this.#log = deps.log;
   }
 
@@ -107,7 +110,7 @@ export class LevelLogStore implements LogStore {
   async #write(steps: Step[], sync: boolean): Promise<void> {
     if (this.#failed !== null) throw this.#failed;
     try {
-      await this.#db.batch(steps, { sync });
+      await (sync ? this.#writes.write(steps) : this.#db.batch(steps));
     } catch (error) {
       this.#failed = error as Error;
       throw error;

@@ -1,8 +1,9 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, readdir } from "node:fs/promises";
 
 import { Level } from "level";
 
 import { LevelBootstrapStore } from "./bootstrap-store.ts";
+import { CountedWrites, beginCount } from "./counted-writes.ts";
 import type { Database, Step } from "./database.ts";
 import { settleFormat } from "./format.ts";
 import { LevelIdentityStore } from "./identity-store.ts";
@@ -23,23 +24,32 @@ export async function openStores(
   deps: { readonly log: Log },
 ): Promise<Stores & AsyncDisposable> {
   await makePrivate(dir);
+  await checkNotHeadless(dir);
   const db: Database = new Level(dir, { keyEncoding: "utf8", valueEncoding: "view" });
+  await openDatabase(db, dir);
+  try {
+    await settleFormat(db, dir);
+    if (await beginCount(db)) {
+      await db.close();
+      await openDatabase(db, dir);
+    }
+    return storesOn(db, await CountedWrites.open(db, `${dir}.written`), deps.log);
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+async function openDatabase(db: Database, dir: string): Promise<void> {
   try {
     await db.open();
   } catch (error) {
     throw openError(dir, error);
   }
-  try {
-    await settleFormat(db, dir);
-  } catch (error) {
-    await db.close();
-    throw error;
-  }
-  return storesOn(db, deps.log);
 }
 
-function storesOn(db: Database, log: Log): Stores & AsyncDisposable {
-  const logStore = new LevelLogStore({ db, log });
+function storesOn(db: Database, writes: CountedWrites, log: Log): Stores & AsyncDisposable {
+  const logStore = new LevelLogStore({ db, writes, log });
   return {
     log: logStore,
     snapshots: new LevelSnapshotStore({ db, log }),
@@ -50,10 +60,13 @@ function storesOn(db: Database, log: Log): Stores & AsyncDisposable {
       for (const prefix of CLUSTER_RANGES) {
         for (const key of await db.keys(under(prefix)).all()) steps.push({ type: "del", key });
       }
-      await db.batch(steps, { sync: true });
+      await writes.write(steps);
       logStore.forgotten();
     },
-    [Symbol.asyncDispose]: () => db.close(),
+    async [Symbol.asyncDispose]() {
+      await db.close();
+      await writes[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -64,6 +77,21 @@ async function makePrivate(dir: string): Promise<void> {
   } catch (error) {
     throw new AppError("path_error", { path: dir, cause: (error as Error).message });
   }
+}
+
+/**
+ * CURRENT names the file that names all others. Without it Level makes an empty database over what is there, and a voter
+ * would have forgotten what it promised. A first start that was cut short leaves nothing but the first manifest.
+ */
+async function checkNotHeadless(dir: string): Promise<void> {
+  const files = await readdir(dir);
+  if (files.includes("CURRENT")) return;
+  const left = files.find((file) => /^(?:\d+\.(?:ldb|sst|log)|MANIFEST-(?!0*1$)\d+)$/.test(file));
+  if (left === undefined) return;
+  throw new StoreDamaged(
+    `the database in ${dir} has lost its file CURRENT (${left} is there)`,
+    REJOIN_ADVICE,
+  );
 }
 
 /** Level hides the reason behind a general error; it is in `cause.code`. */

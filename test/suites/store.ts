@@ -186,6 +186,18 @@ export function storeSuite(name: string, make: () => Promise<StoreHarness>): voi
         expect(await stores.identity.host()).toEqual({ uuid: first.uuid, starts: 2 });
       });
 
+      test("whose store it is stays, whether or not the start was counted before", async () => {
+        expect(await stores.identity.peer()).toBeNull();
+        await stores.identity.savePeer("p");
+        expect(await stores.identity.host()).toMatchObject({ starts: 1 });
+        await reopen();
+        expect(await stores.identity.peer()).toBe("p");
+        expect(await stores.identity.host()).toMatchObject({ starts: 2 });
+        expect(await stores.identity.peer()).toBe("p");
+        await stores.forgetCluster();
+        expect(await stores.identity.peer()).toBe("p");
+      });
+
       test("the cluster's identity", async () => {
         expect(await stores.identity.cluster()).toBeNull();
         await stores.identity.saveCluster(IDENTITY);

@@ -2,12 +2,14 @@ import type { ClusterIdentity, Stores } from "#agent/ports/store.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
 import type { HardState } from "#shared/consensus/ready.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
 
 interface Content {
   hardState: HardState;
   entries: Entry[];
   snapshot: { meta: SnapshotMeta; body: Uint8Array } | null;
   host: { uuid: string; starts: number } | null;
+  peer: MemberId | null;
   cluster: ClusterIdentity | null;
   bootstrap: BootstrapState;
 }
@@ -92,6 +94,11 @@ export function openMemoryStores(disk: MemoryDisk): Stores & AsyncDisposable {
         host ??= countStart();
         return host;
       },
+      peer: () => Promise.resolve(disk.seen.peer),
+      savePeer: (peer) =>
+        disk.write(true, (content) => {
+          content.peer = peer;
+        }),
       cluster: () => Promise.resolve(disk.seen.cluster),
       saveCluster: (identity) =>
         disk.write(true, (content) => {
@@ -120,6 +127,7 @@ function empty(): Content {
     entries: [],
     snapshot: null,
     host: null,
+    peer: null,
     cluster: null,
     bootstrap: { name: "idle" },
   };

@@ -38,11 +38,28 @@ describe("identity", () => {
     await expect(loadIdentity(dir)).rejects.toMatchObject({ kind: "path_error", facts: { path: file() } });
   });
 
+  test("is not made anew where another one is known to belong", async () => {
+    const { peerId } = await loadIdentity(dir);
+    expect((await loadIdentity(dir, peerId)).peerId).toBe(peerId);
+    await rm(file());
+    const facts = { path: file(), cause: expect.stringContaining(`belongs to peer ${peerId}`) as string };
+    await expect(loadIdentity(dir, peerId)).rejects.toMatchObject({ kind: "path_error", facts });
+    expect(await readdir(dir)).toEqual([]);
+    const other = await loadIdentity(dir);
+    await expect(loadIdentity(dir, peerId)).rejects.toMatchObject({ kind: "path_error", facts });
+    await expect(loadIdentity(dir, peerId)).rejects.toThrow(
+      `the key of peer ${other.peerId}, but this data folder belongs to peer ${peerId}`,
+    );
+  });
+
   test.each(["", "{}", '{"version":1,"type":"Ed25519","private_key":"AAAA"}'])(
     "is refused, not replaced, when it is damaged: %s",
     async (content) => {
       await writeFile(file(), content, { mode: 0o600 });
-      await expect(loadIdentity(dir)).rejects.toMatchObject({ kind: "path_error" });
+      await expect(loadIdentity(dir)).rejects.toMatchObject({
+        kind: "path_error",
+        facts: { cause: expect.stringContaining("move the whole data folder away") as string },
+      });
       expect(await readFile(file(), "utf8")).toBe(content);
     },
   );

@@ -17,15 +17,17 @@ import { Prng } from "#shared/lib/prng.ts";
 import { entries, entry } from "#test/suites/store.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
 
+let root: string;
 let dir: string;
 let log: RecordingLog;
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "muster-store-"));
+  root = await mkdtemp(join(tmpdir(), "muster-store-"));
+  dir = join(root, "store");
   log = new RecordingLog();
 });
 
-afterEach(() => rm(dir, { recursive: true, force: true }));
+afterEach(() => rm(root, { recursive: true, force: true }));
 
 const CONFIG = { voters: ["a"], outgoing: [], learners: [] };
 
@@ -222,7 +224,7 @@ describe("a crash at any write of a snapshot", () => {
 
 describe("opening", () => {
   test("makes a directory that nobody else may read", async () => {
-    dir = join(dir, "deep", "store");
+    dir = join(root, "deep", "store");
     await withStores(() => Promise.resolve());
     expect((await stat(dir)).mode & 0o777).toBe(0o700);
   });

@@ -10,7 +10,7 @@ import { RecordingLog } from "#test/support/recording-log.ts";
 storeSuite("Level", async () => {
   const dir = await mkdtemp(join(tmpdir(), "muster-store-"));
   return {
-    open: () => openStores(dir, { log: new RecordingLog() }),
+    open: () => openStores(join(dir, "store"), { log: new RecordingLog() }),
     remove: () => rm(dir, { recursive: true }),
   };
 });
