@@ -243,6 +243,20 @@ describe("opening", () => {
     await expect(openStores(dir, { log })).rejects.toThrow(/written by a newer muster \(data format 2/);
   });
 
+  test("a host record of an earlier version names no peer, and gets one", async () => {
+    const { uuid } = await withStores((stores) => stores.identity.host());
+    await tamper((db) => db.put(KEYS.host, sealRecord(JSON.stringify({ uuid, starts: 3 }))));
+    await withStores(async (stores) => {
+      expect(await stores.identity.peer()).toBeNull();
+      await stores.identity.savePeer("p");
+      await expect(stores.identity.savePeer("q")).rejects.toThrow("never changes hands");
+    });
+    await withStores(async (stores) => {
+      expect(await stores.identity.peer()).toBe("p");
+      expect(await stores.identity.host()).toEqual({ uuid, starts: 5 });
+    });
+  });
+
   test("a path that is a file is a path error", async () => {
     await expect(openStores("/etc/hostname", { log })).rejects.toMatchObject({ kind: "path_error" });
   });
