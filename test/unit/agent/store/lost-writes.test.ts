@@ -11,7 +11,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
@@ -76,20 +76,19 @@ describe("a byte flipped in LevelDB's own log", () => {
 
   test("is noticed wherever it takes a vote or an entry along", { timeout: 30_000 }, async () => {
     await withStores((stores) => append(stores, 1, APPENDS));
+    const file = basename(await writeAheadLog());
     const whole = join(root, "whole");
     await cp(dir, whole, { recursive: true });
-    const before = await load();
-    expect(before.hardState.term).toBe(APPENDS);
-    const file = await writeAheadLog().then(
-      async () => (await readdir(whole)).find((f) => f.endsWith(".log")) ?? "",
-    );
+    expect((await load()).hardState.term).toBe(APPENDS);
     const { size } = await stat(join(whole, file));
     expect(size).toBeGreaterThan(2 * 32_768); // Blocks: from the first one only the middle is lost.
     const mark = await readFile(`${dir}.written`);
     for (let at = 5; at < size; at += 1499) {
       await rm(dir, { recursive: true });
       await cp(whole, dir, { recursive: true });
-      await writeFile(`${dir}.written`, mark);
+      // A loss from the middle shows in the database alone; only the end needs the mark.
+      if (at < size - 32_768 - 500) await rm(`${dir}.written`, { force: true });
+      else await writeFile(`${dir}.written`, mark);
       await flip(join(dir, file), at);
       expect(await damage(), `at ${at}`).toContain("lost writes that were on disk");
     }
