@@ -14,6 +14,9 @@ const SELF = "12D3KooWLocal";
 
 type Waiting = { readonly timeoutMs: number; readonly signal?: AbortSignal };
 
+/** A timer may fire a fraction of a millisecond before its time by the monotonic clock. */
+const TIMER_EARLY_MS = 2;
+
 /**
  * The registry of a cluster of one, in memory: the real reducers, listeners and waiters over a log that commits at once.
  * Passes the same suite as the real one. What takes the real one time, such as finding out that a majority is lost, is
@@ -87,7 +90,7 @@ export class LocalRegistry implements Registry {
   async waitForIndex(wanted: number, options: Waiting): Promise<number> {
     const over = new AbortController();
     const waiting = this.#waiters.wait(wanted, this.state.index, options);
-    void this.#clock.sleep(options.timeoutMs, over.signal).then(
+    void this.#clock.sleep(options.timeoutMs + TIMER_EARLY_MS, over.signal).then(
       () => this.#waiters.expire(this.state.index),
       () => undefined,
     );

@@ -142,10 +142,10 @@ describe("GET events", () => {
   test("a snapshot that replaces everything resets the readers", async () => {
     const resets: ((index: number) => void)[] = [];
     const other = new FakeApi();
-    other.registry.onReset = ((listener: (index: number) => void) => {
+    other.registry.onReset = (listener: (index: number) => void) => {
       resets.push(listener);
       return { [Symbol.dispose]: () => undefined };
-    }) as typeof other.registry.onReset;
+    };
     await listeners.close(0);
     api = other;
     await api.createCluster();
