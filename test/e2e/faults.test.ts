@@ -78,6 +78,33 @@ test("kill -9 of the leader in a write load: nothing acknowledged is lost, nothi
   expect(attempts.filter(({ name, outcome }) => outcome === "refused" && all.has(name))).toEqual([]);
 });
 
+test("a leader that lost both followers acknowledges nothing; what it had in its log alone is overruled", async () => {
+  const agents = await fleet.formed(3);
+  const leader = await leaderOf(agents);
+  const followers = agents.filter((agent) => agent !== leader) as [AgentProcess, AgentProcess];
+  await Promise.all(followers.map((agent) => agent.stop("SIGKILL")));
+  const names = Array.from({ length: 20 }, (_, i) => `alone ${i}`);
+  const answers = await Promise.all(names.map((name) => leader.post("/api/v1/zone", { name })));
+  expect(answers.map(({ status }) => status).filter((status) => status < 500)).toEqual([]);
+  await leader.stop("SIGKILL");
+
+  await Promise.all(followers.map((agent) => agent.start()));
+  const [next] = followers;
+  await next.until(
+    "takes writes",
+    async () => (await next.post("/api/v1/zone", { name: "after" })).status === 200,
+  );
+  await leader.start();
+  for (const agent of agents) {
+    await agent.until("has what the majority has", async () => {
+      const answer = await agent.get("/api/v1/zone?consistency=linearizable");
+      if (answer.status !== 200) return false;
+      expect((answer.json.data as { name: string }[]).map(({ name }) => name)).toEqual(["after"]);
+      return true;
+    });
+  }
+});
+
 test("a joiner killed halfway leaves nothing that blocks it or others", async () => {
   const [first] = (await fleet.formed(1)) as [AgentProcess];
   const joiner = await fleet.add();
