@@ -27,6 +27,12 @@ export interface Gate {
   readonly callers?: "bootstrap";
 }
 
+/** Reads of the registry: any user, answered from this agent's own copy, with a majority or without. */
+export const READS_REGISTRY: Gate = { before: "member", auth: "read", needs: "nothing" };
+
+/** Changes of the registry, through the log: an administrator, and a majority of the voters. */
+export const CHANGES_REGISTRY: Gate = { before: "member", auth: "write", needs: "quorum" };
+
 declare module "fastify" {
   interface FastifyContextConfig {
     gate?: Gate;

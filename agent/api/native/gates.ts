@@ -1,5 +1,7 @@
 import type { FastifyContextConfig } from "fastify";
 
+import { CHANGES_REGISTRY, READS_REGISTRY } from "#agent/api/gate.ts";
+
 /** Answered to anybody, always: probes and joiners have no credentials. */
 export const OPEN: FastifyContextConfig = {
   dialect: "native",
@@ -15,13 +17,5 @@ export const READ: FastifyContextConfig = {
   gate: { before: "any", auth: "read", needs: "nothing" },
 };
 
-export const READ_CLUSTER: FastifyContextConfig = {
-  dialect: "native",
-  gate: { before: "member", auth: "read", needs: "nothing" },
-};
-
-/** A change: an administrator, and a majority of the voters. */
-export const WRITE: FastifyContextConfig = {
-  dialect: "native",
-  gate: { before: "member", auth: "write", needs: "quorum" },
-};
+export const READ_CLUSTER: FastifyContextConfig = { dialect: "native", gate: READS_REGISTRY };
+export const WRITE: FastifyContextConfig = { dialect: "native", gate: CHANGES_REGISTRY };
