@@ -21,12 +21,15 @@ const WAIT_MS = 60_000;
 /** One agent as an operator runs it: its own process, data directory and address. */
 export class AgentProcess {
   readonly name: string;
-  readonly address: string;
+  /** Where it listens from its next start on. */
+  address: string;
   readonly dir: string;
   readonly apiPort: number;
   readonly meshPort: number;
   /** Environment variables the process gets beside the test's own. */
   readonly env: Record<string, string>;
+  /** Set for an agent whose addresses the test cannot reach: how its process is launched there. It is called on its unix socket. */
+  readonly #elsewhere: readonly string[] | null;
   #child: ChildProcess | null = null;
   readonly #output: string[] = [];
 
@@ -37,6 +40,7 @@ export class AgentProcess {
     apiPort: number;
     meshPort: number;
     env?: Record<string, string>;
+    elsewhere?: readonly string[];
   }) {
     this.name = options.name;
     this.address = options.address;
@@ -44,6 +48,7 @@ export class AgentProcess {
     this.apiPort = options.apiPort;
     this.meshPort = options.meshPort;
     this.env = options.env ?? {};
+    this.#elsewhere = options.elsewhere ?? null;
   }
 
   get url(): string {
@@ -53,6 +58,10 @@ export class AgentProcess {
   /** The plain-HTTP listener, for load generators. */
   get plainUrl(): string {
     return `http://${this.address}:${this.apiPort + 1}`;
+  }
+
+  get socketPath(): string {
+    return join(this.dir, "muster.sock");
   }
 
   get pid(): number {
@@ -78,14 +87,15 @@ export class AgentProcess {
       ["--name", this.name],
       ["--api-listen", this.url],
       ["--api-listen", this.plainUrl],
-      ["--api-listen", `unix:${join(this.dir, "muster.sock")}`],
+      ["--api-listen", `unix:${this.socketPath}`],
       ["--mesh-listen", `${this.address}:${this.meshPort}`],
     ].flat();
     const config = join(this.dir, "muster.json");
     await mkdir(this.dir, { recursive: true });
     await writeFile(config, "{}");
     flags[1] = config;
-    const child = spawn(process.execPath, [MAIN, ...flags], {
+    const [program, ...args] = [...(this.#elsewhere ?? []), process.execPath, MAIN, ...flags] as [string];
+    const child = spawn(program, args, {
       env: { ...process.env, ...this.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -117,7 +127,8 @@ export class AgentProcess {
   }
 
   call(path: string, options: Call = {}): Promise<Answer> {
-    return call(`${this.url}${path}`, options);
+    if (this.#elsewhere === null) return call(`${this.url}${path}`, options);
+    return call(`http://localhost${path}`, { ...options, socketPath: this.socketPath });
   }
 
   get(path: string): Promise<Answer> {
@@ -218,13 +229,7 @@ export class TestFleet implements AsyncDisposable {
   async formed(size: number): Promise<AgentProcess[]> {
     const agents = await Promise.all(Array.from({ length: size }, () => this.add()));
     await Promise.all(agents.map((agent) => agent.start()));
-    const [first, ...others] = agents as [AgentProcess, ...AgentProcess[]];
-    expectStatus(await first.create(), 200);
-    await first.untilState("completed");
-    for (const agent of others) expectStatus(await agent.join([first]), 200);
-    await Promise.all(others.map((agent) => agent.untilState("completed")));
-    const voters = size >= 5 ? 5 : size >= 3 ? 3 : 1;
-    await untilVoters(agents, voters);
+    await formCluster(agents);
     return agents;
   }
 
@@ -232,6 +237,17 @@ export class TestFleet implements AsyncDisposable {
     await Promise.all(this.agents.map((agent) => agent.stop("SIGKILL")));
     await rm(this.root, { recursive: true, force: true });
   }
+}
+
+/** Makes one cluster of running agents through the public API; returns once all are voters or learners. */
+export async function formCluster(agents: readonly AgentProcess[]): Promise<void> {
+  const [first, ...others] = agents as [AgentProcess, ...AgentProcess[]];
+  expectStatus(await first.create(), 200);
+  await first.untilState("completed");
+  for (const agent of others) expectStatus(await agent.join([first]), 200);
+  await Promise.all(others.map((agent) => agent.untilState("completed")));
+  const voters = agents.length >= 5 ? 5 : agents.length >= 3 ? 3 : 1;
+  await untilVoters(agents, voters);
 }
 
 /** Waits until every agent sees that many voters and all agree on who leads. */

@@ -18,6 +18,8 @@ export interface Call {
   /** `user:password`. */
   readonly auth?: string;
   readonly timeoutMs?: number;
+  /** Connects to this unix socket instead of the URL's host. */
+  readonly socketPath?: string;
 }
 
 // Certificates are self-signed, as on a new host; every public script of this API uses `curl -k`.
@@ -36,8 +38,9 @@ export function call(url: string, options: Call = {}): Promise<Answer> {
   if (options.auth !== undefined) headers["authorization"] = basic(options.auth);
   const send = target.protocol === "https:" ? httpsRequest : httpRequest;
   const agent = target.protocol === "https:" ? secure : plain;
+  const { method = "GET", socketPath } = options;
   return new Promise((resolve, reject) => {
-    const request = send(target, { method: options.method ?? "GET", headers, agent }, (response) => {
+    const request = send(target, { method, headers, agent, socketPath }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
