@@ -4,23 +4,20 @@ import { ensureCertificate } from "#agent/api/certificate.ts";
 import { Listeners } from "#agent/api/listeners.ts";
 import type { AgentInfo, Commands, Queries } from "#agent/api/ports.ts";
 import { createServer } from "#agent/api/server.ts";
-import { Announcer } from "#agent/bootstrap/announce.ts";
-import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
+import type { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import { makeFolder } from "#agent/bootstrap/make-folder.ts";
-import { Sponsor } from "#agent/bootstrap/sponsor.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
-import { Cluster } from "#agent/cluster.ts";
 import { hostInUrl, type SocketAddress } from "#agent/config/address.ts";
 import type { Config } from "#agent/config/decide.ts";
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
 import { ScramSha256 } from "#agent/credentials/scram.ts";
 import { HostInventory } from "#agent/inventory/collect.ts";
-import { MembershipDriver } from "#agent/membership/driver.ts";
+import { buildBootstrap, buildGroup, comeBack, speakForItself, type MemberDeps } from "#agent/member.ts";
 import { loadIdentity } from "#agent/mesh/identity.ts";
 import { Mesh } from "#agent/mesh/mesh.ts";
 import type { Log } from "#agent/ports/log.ts";
-import { Replica } from "#agent/registry/replica.ts";
+import type { Replica } from "#agent/registry/replica.ts";
 import { openStores } from "#agent/store/open.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
@@ -66,13 +63,11 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
   const api = await buildApi(base, host, group);
 
   // What a former life agreed to goes on before anybody can ask.
-  const state = await api.bootstrap.resume();
-  const joined = await host.stores.identity.cluster();
-  if (state.name === "completed" && joined !== null) await group.cluster.resume(joined);
+  await comeBack(host, group, api.bootstrap);
   await api.listeners.start();
   stack.defer(() => api.listeners.close(REQUESTS_MS_MAX));
 
-  speakForItself(base, host, group, api);
+  stack.use(speakForItself({ ...base, inventory: host.inventory, self: api.self }, group, api.bootstrap));
   stack.defer(() => group.replica.handOver(HAND_OVER_MS_MAX));
 
   const running = stack.move();
@@ -103,7 +98,6 @@ type Host = Awaited<ReturnType<typeof openHost>>;
 
 /** The host among others: mesh, membership, and the registry they share. In no cluster until something enters one. */
 async function startGroup({ config, clock, stack, part }: Base, { key, stores, starts }: Host) {
-  const random = (): number => Math.random();
   const mesh = new Mesh(
     { log: part("mesh"), clock, identity: key },
     {
@@ -112,30 +106,22 @@ async function startGroup({ config, clock, stack, part }: Base, { key, stores, s
       software: SOFTWARE_VERSION,
     },
   );
-  const membership = new MembershipDriver(
-    { transport: mesh, clock, log: part("membership"), random },
-    { starts },
-  );
-  const replica = new Replica(
-    {
-      transport: mesh,
-      stores,
-      clock,
-      log: part("registry"),
-      random,
-      createCore: (options, start) => new RaftCore(options, start),
-      membership,
-      session: starts,
-    },
-    config.raft,
-  );
-  const cluster = stack.use(new Cluster({ registry: replica, transport: mesh, membership }));
+  const deps: MemberDeps = {
+    transport: mesh,
+    stores,
+    clock,
+    random: () => Math.random(),
+    createCore: (options, start) => new RaftCore(options, start),
+    part,
+  };
+  const group = buildGroup(deps, { starts, raft: config.raft });
+  stack.use(group.cluster);
   await mesh.start();
   stack.defer(() => mesh.close());
-  membership.start();
-  stack.defer(() => membership.stop());
-  stack.defer(() => replica.stop());
-  return { mesh, membership, replica, cluster };
+  group.membership.start();
+  stack.defer(() => group.membership.stop());
+  stack.defer(() => group.replica.stop());
+  return { ...group, mesh, deps };
 }
 
 type Group = Awaited<ReturnType<typeof startGroup>>;
@@ -143,7 +129,7 @@ type Group = Awaited<ReturnType<typeof startGroup>>;
 /** What callers reach: bootstrap, the door for joiners, and the REST API. Nothing listens yet. */
 async function buildApi({ config, clock, stack, part }: Base, host: Host, group: Group) {
   const { mesh, membership, replica, cluster } = group;
-  const { stores, inventory, uuid } = host;
+  const { inventory, uuid } = host;
   const self: AgentInfo = {
     peer: mesh.self,
     uuid,
@@ -160,32 +146,7 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   const { scryptN } = config.password;
   const passwords = new ScryptPasswords({ kdf }, { n: scryptN });
   const scram = new ScramSha256({ kdf }, { nMin: Math.min(scryptN, SCRYPT_N_MIN) });
-  const bootstrap = stack.use(
-    new BootstrapDriver({
-      store: stores.bootstrap,
-      identity: stores.identity,
-      runtime: cluster,
-      transport: mesh,
-      inventory,
-      passwords,
-      scram,
-      clock,
-      log: part("bootstrap"),
-      host: self,
-      apiUrls: () => self.apiUrls,
-    }),
-  );
-  const sponsor = new Sponsor({
-    self: mesh.self,
-    transport: mesh,
-    registry: replica,
-    identity: stores.identity,
-    scram,
-    clock,
-    log: part("sponsor"),
-    isMember: () => bootstrap.state.name === "completed",
-  });
-  sponsor.start();
+  const bootstrap = stack.use(buildBootstrap({ ...group.deps, inventory, passwords, scram, self }, group));
 
   const queries: Queries = {
     get registry() {
@@ -220,54 +181,6 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
     { listen: config.api.listen, tls, hostAddresses: addresses },
   );
   return { self, bootstrap, listeners };
-}
-
-type Api = Awaited<ReturnType<typeof buildApi>>;
-
-/** Keeps others informed of this host: its facts by gossip, its record by the registry, and hears of its own removal. */
-function speakForItself({ clock, stack, part }: Base, { inventory }: Host, group: Group, api: Api): void {
-  const { mesh, membership, replica } = group;
-  const { self, bootstrap } = api;
-  const log = part("bootstrap");
-  const announcer = stack.use(
-    new Announcer({
-      registry: replica,
-      clock,
-      log,
-      own: () => (bootstrap.state.name === "completed" ? self : null),
-    }),
-  );
-  announcer.start();
-  const publish = (): void => {
-    const { peer, name, apiUrls, meshAddrs } = self;
-    membership.publish({ peer, name, facts: inventory.current(), apiUrls, meshAddrs });
-  };
-  publish();
-  stack.use(
-    inventory.onChange(() => {
-      publish();
-      announcer.check();
-    }),
-  );
-  stack.use(bootstrap.onChange(() => announcer.check()));
-  stack.use(
-    replica.onChange((changes) => {
-      const removed = changes.some(
-        ({ topic, op, id }) => topic === "members" && op === "delete" && id === mesh.self,
-      );
-      if (!removed) return;
-      log.warn(
-        { cluster: group.cluster.identity?.clusterId },
-        "this host was removed from its cluster; to let it in again, move its data folder away and join anew",
-      );
-      bootstrap.removed("this host was removed from its cluster").catch((error: unknown) => {
-        log.error(
-          { err: error },
-          "removed from the cluster, but the disk could not be told; restart the agent",
-        );
-      });
-    }),
-  );
 }
 
 function commandsOf(replica: Replica, bootstrap: BootstrapDriver): Commands {

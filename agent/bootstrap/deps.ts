@@ -29,4 +29,8 @@ export interface BootstrapDeps {
   readonly host: HostSelf;
   /** Where this agent's REST API answers now: `https://10.0.0.1:9443`. */
   readonly apiUrls: () => readonly string[];
+  /** Tests a storage folder, making it if need be; rejects with path_error. The real file system when left out. */
+  readonly checkFolder?: (path: string) => Promise<void>;
+  /** Draws the id of a new cluster; a random uuid when left out. */
+  readonly newClusterId?: () => string;
 }

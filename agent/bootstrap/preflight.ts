@@ -115,7 +115,7 @@ async function checkPaths(deps: BootstrapDeps, paths: StoragePaths, signal: Abor
   for (const kind of ["persistent", "ephemeral", "bigstore"] as const) {
     const path = paths[kind];
     if (path === null) continue;
-    await within(checkPath(path), {
+    await within((deps.checkFolder ?? checkPath)(path), {
       clock: deps.clock,
       ms: PATH_MS_MAX,
       signal,

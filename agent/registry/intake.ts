@@ -2,7 +2,7 @@ import type { StateMachine } from "./apply.ts";
 import type { Freshness } from "./freshness.ts";
 import type { ConsensusLoop } from "./loop.ts";
 import type { Snapshotter } from "./snapshotter.ts";
-import { fetchSnapshot, type Fetched } from "./transfer.ts";
+import { fetchSnapshot, type Fetched, type Packing } from "./transfer.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Stores } from "#agent/ports/store.ts";
 import type { Transport } from "#agent/ports/transport.ts";
@@ -18,6 +18,7 @@ interface Deps {
   readonly machine: StateMachine;
   readonly snapshotter: Snapshotter;
   readonly freshness: Freshness;
+  readonly packing?: Packing | undefined;
 }
 
 /** Snapshots from others: fetched beside the loop, one at a time, and installed in a turn of it. */
@@ -68,8 +69,8 @@ export class SnapshotIntake {
   }
 
   async #fetch(from: MemberId): Promise<void> {
-    const { transport, loop } = this.#deps;
-    const fetched = await fetchSnapshot(transport, from, this.#stopped.signal);
+    const { transport, loop, packing } = this.#deps;
+    const fetched = await fetchSnapshot(transport, from, this.#stopped.signal, packing);
     await new Promise<void>((resolve, reject) => {
       if (loop.ended) reject(new Error("consensus has stopped on this agent"));
       loop.do((core) => {

@@ -10,7 +10,7 @@ import { Snapshotter } from "./snapshotter.ts";
 import { Standing } from "./standing.ts";
 import type { Beginning } from "./start.ts";
 import { Submitter } from "./submit.ts";
-import { SnapshotServer } from "./transfer.ts";
+import { SnapshotServer, type Packing } from "./transfer.ts";
 import { VoterKeeper } from "./voters.ts";
 import { IndexWaiters } from "./waiters.ts";
 import type { Watchers } from "./watch.ts";
@@ -38,6 +38,8 @@ export interface ReplicaDeps {
   readonly membership: { isAlive(peer: MemberId): boolean };
   /** How many times this agent has started: numbers its sessions in the registry. */
   readonly session: number;
+  /** How snapshots are packed; zstd when left out. */
+  readonly packing?: Packing;
 }
 
 interface Shared {
@@ -143,12 +145,13 @@ export class Participant {
     this.#submitter = new Submitter({ ...towardsLeader, nextSeq: deps.nextSeq }, { session });
     this.#reads = new ReadBarriers(towardsLeader);
     this.#pulls = new PullServer({ ...towardsLeader, core, ageMs: () => standing.ageMs() });
-    this.#snapshots = new SnapshotServer({ snapshots: stores.snapshots, clock });
+    this.#snapshots = new SnapshotServer({ snapshots: stores.snapshots, clock, packing: deps.packing });
     this.#snapshotter = new Snapshotter(
       { core, loop, machine, stores, log, onFailure: (error) => loop.fail(error) },
       { ...options, lastSnapshotBytes: beginning.snapshotBytes },
     );
     this.#intake = new SnapshotIntake({
+      packing: deps.packing,
       transport,
       stores,
       log,

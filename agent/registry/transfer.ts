@@ -16,6 +16,19 @@ import type { RegistryState } from "#shared/registry/state.ts";
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
+/** How snapshots are packed for their way. */
+export interface Packing {
+  pack(body: Uint8Array): Promise<Uint8Array>;
+  /** Rejects when more than `bytes` would come out. */
+  unpack(packed: Uint8Array, bytes: number): Promise<Uint8Array>;
+}
+
+/** Off the main thread: a large state would hold up heartbeats. */
+const ZSTD: Packing = {
+  pack: (body) => compress(body),
+  unpack: (packed, bytes) => decompress(packed, { maxOutputLength: bytes }),
+};
+
 /** How long a packed snapshot stays in memory after it was last asked for. */
 const KEPT_MS = 60_000;
 /** Packed snapshots kept at once: while one is being fetched, a newer one may begin. */
@@ -29,13 +42,19 @@ interface Packed {
   usedAtMs: number;
 }
 
+interface SnapshotServerDeps {
+  readonly snapshots: SnapshotStore;
+  readonly clock: Clock;
+  readonly packing?: Packing | undefined;
+}
+
 /** Serves this agent's newest snapshot in pieces. */
 export class SnapshotServer {
-  readonly #deps: { readonly snapshots: SnapshotStore; readonly clock: Clock };
+  readonly #deps: SnapshotServerDeps;
   #packed: Packed[] = [];
   #packing: Promise<Packed | null> | null = null;
 
-  constructor(deps: { readonly snapshots: SnapshotStore; readonly clock: Clock }) {
+  constructor(deps: SnapshotServerDeps) {
     this.#deps = deps;
   }
 
@@ -70,13 +89,13 @@ export class SnapshotServer {
   }
 
   async #pack(): Promise<Packed | null> {
-    const { snapshots, clock } = this.#deps;
+    const { snapshots, clock, packing = ZSTD } = this.#deps;
     const snapshot = await snapshots.load();
     if (snapshot === null) return null;
     const { meta, body } = snapshot;
     const known = this.#packed.find(({ head }) => head.meta.index === meta.index);
     if (known !== undefined) return known;
-    const bytes = await compress(body);
+    const bytes = await packing.pack(body);
     const head = { meta, bytes: body.length, sha256: sha256(body), packedBytes: bytes.length };
     const packed = { head, bytes, usedAtMs: clock.monotonicMs() };
     this.#packed = [...this.#packed, packed].slice(-KEPT_MAX);
@@ -96,6 +115,7 @@ export async function fetchSnapshot(
   transport: Pick<Transport, "request">,
   from: MemberId,
   signal: AbortSignal,
+  packing: Packing = ZSTD,
 ): Promise<Fetched> {
   const ask = async (index: number, offset: number): Promise<SnapshotPiece> => {
     const options = { timeoutMs: PIECE_MS, signal };
@@ -111,17 +131,22 @@ export async function fetchSnapshot(
     pieces.push(piece);
     got += piece.length;
   }
-  return unpack(from, first, Buffer.concat(pieces));
+  return unpack(from, first, Buffer.concat(pieces), packing);
 }
 
-async function unpack(from: MemberId, head: SnapshotPiece, packed: Buffer): Promise<Fetched> {
+async function unpack(
+  from: MemberId,
+  head: SnapshotPiece,
+  packed: Uint8Array,
+  packing: Packing,
+): Promise<Fetched> {
   if (packed.length !== head.packedBytes) throw unsound(from, "a snapshot of another size");
-  let body: Buffer;
+  let body: Uint8Array;
   let state: RegistryState;
   try {
-    body = await decompress(packed, { maxOutputLength: Math.max(1, head.bytes) });
+    body = await packing.unpack(packed, Math.max(1, head.bytes));
     if (sha256(body) !== head.sha256) throw new Error("it does not match its hash");
-    state = decodeState(body.toString("utf8"));
+    state = decodeState(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8"));
   } catch (error) {
     throw unsound(from, `a damaged snapshot: ${(error as Error).message}`);
   }

@@ -19,7 +19,7 @@ export async function createCluster(
   request: BootstrapRequest,
   signal: AbortSignal,
 ): Promise<ClusterIdentity> {
-  const { runtime, passwords } = deps;
+  const { runtime, passwords, newClusterId = randomUUID } = deps;
   const { clusterName, username, password, rackAware } = request;
   if (clusterName === undefined)
     throw new AppError("config_error", { field: "cluster.name", rule: "is required" });
@@ -31,7 +31,7 @@ export async function createCluster(
   signal.throwIfAborted();
 
   const identity: ClusterIdentity = {
-    clusterId: randomUUID(),
+    clusterId: newClusterId(),
     incarnation: 1,
     uid: 1,
     contacts: [],

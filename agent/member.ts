@@ -1,0 +1,157 @@
+import { Announcer } from "#agent/bootstrap/announce.ts";
+import type { Contact } from "#agent/bootstrap/contact.ts";
+import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
+import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
+import { Sponsor } from "#agent/bootstrap/sponsor.ts";
+import { Cluster } from "#agent/cluster.ts";
+import { MembershipDriver } from "#agent/membership/driver.ts";
+import type { Clock } from "#agent/ports/clock.ts";
+import type { Passwords, Scram } from "#agent/ports/credentials.ts";
+import type { Inventory } from "#agent/ports/inventory.ts";
+import type { Log } from "#agent/ports/log.ts";
+import type { Stores } from "#agent/ports/store.ts";
+import type { StrangerTransport, Transport } from "#agent/ports/transport.ts";
+import type { ReplicaOptions } from "#agent/registry/options.ts";
+import type { ReplicaDeps } from "#agent/registry/participant.ts";
+import { Replica } from "#agent/registry/replica.ts";
+import type { OwnFacts } from "#shared/bootstrap/announcement.ts";
+
+/** What a host is a member over: ports only, so that a simulation builds the same member as the agent does. */
+export interface MemberDeps extends Pick<ReplicaDeps, "createCore" | "packing"> {
+  readonly transport: Transport & StrangerTransport;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+  /** The log of one part of the agent. */
+  readonly part: (name: string) => Log;
+}
+
+/** Membership and registry, and what keeps both of one mind with the mesh. */
+export interface Group {
+  readonly membership: MembershipDriver;
+  readonly replica: Replica;
+  readonly cluster: Cluster;
+}
+
+/** Who this host says it is, now. */
+export interface MemberSelf extends OwnFacts {
+  readonly uuid: string;
+  readonly name: string;
+}
+
+/** The host among others, in no cluster until something enters one. Nothing is started yet. */
+export function buildGroup(
+  deps: MemberDeps,
+  options: { readonly starts: number; readonly raft: Partial<ReplicaOptions> },
+): Group {
+  const { part, ...shared } = deps;
+  const { transport } = deps;
+  const { starts } = options;
+  const membership = new MembershipDriver({ ...shared, log: part("membership") }, { starts });
+  const replica = new Replica(
+    { ...shared, log: part("registry"), membership, session: starts },
+    options.raft,
+  );
+  return { membership, replica, cluster: new Cluster({ registry: replica, transport, membership }) };
+}
+
+/** The way into a cluster: this host's own bootstrap, and the door for other hosts. The door is open when this returns. */
+export function buildBootstrap(
+  deps: MemberDeps & {
+    readonly inventory: Inventory;
+    readonly passwords: Passwords;
+    readonly scram: Scram;
+    readonly self: MemberSelf;
+  } & Pick<BootstrapDeps, "checkFolder" | "newClusterId">,
+  { replica, cluster }: Group,
+  options: { readonly contact?: Contact } = {},
+): BootstrapDriver {
+  const { stores, transport, scram, clock, part, self } = deps;
+  const bootstrap = new BootstrapDriver(
+    {
+      ...deps,
+      store: stores.bootstrap,
+      identity: stores.identity,
+      runtime: cluster,
+      log: part("bootstrap"),
+      host: self,
+      apiUrls: () => self.apiUrls,
+    },
+    options,
+  );
+  const sponsor = new Sponsor({
+    self: transport.self,
+    transport,
+    registry: replica,
+    identity: stores.identity,
+    scram,
+    clock,
+    log: part("sponsor"),
+    isMember: () => bootstrap.state.name === "completed",
+  });
+  sponsor.start();
+  return bootstrap;
+}
+
+/** What a former life agreed to goes on. Rejects with StoreDamaged. */
+export async function comeBack(
+  { stores }: Pick<MemberDeps, "stores">,
+  { cluster }: Group,
+  bootstrap: BootstrapDriver,
+): Promise<void> {
+  const state = await bootstrap.resume();
+  const joined = await stores.identity.cluster();
+  if (state.name === "completed" && joined !== null) await cluster.resume(joined);
+}
+
+/** Keeps others informed of this host: its facts by gossip, its record by the registry, and hears of its own removal. */
+export function speakForItself(
+  deps: Pick<MemberDeps, "clock" | "part"> & { readonly inventory: Inventory; readonly self: MemberSelf },
+  { membership, replica, cluster }: Group,
+  bootstrap: BootstrapDriver,
+): AsyncDisposable {
+  const { clock, part, inventory, self } = deps;
+  const log = part("bootstrap");
+  const stack = new AsyncDisposableStack();
+  const announcer = stack.use(
+    new Announcer({
+      registry: replica,
+      clock,
+      log,
+      own: () => (bootstrap.state.name === "completed" ? self : null),
+    }),
+  );
+  announcer.start();
+  const publish = (): void => {
+    const { peer, name, apiUrls, meshAddrs } = self;
+    membership.publish({ peer, name, facts: inventory.current(), apiUrls, meshAddrs });
+  };
+  publish();
+  stack.use(
+    inventory.onChange(() => {
+      publish();
+      announcer.check();
+    }),
+  );
+  stack.use(bootstrap.onChange(() => announcer.check()));
+  stack.use(
+    replica.onChange((changes) => {
+      const removed = changes.some(
+        ({ topic, op, id }) => topic === "members" && op === "delete" && id === self.peer,
+      );
+      if (!removed) return;
+      log.warn(
+        { cluster: cluster.identity?.clusterId },
+        "this host was removed from its cluster; to let it in again, move its data folder away and join anew",
+      );
+      bootstrap.removed("this host was removed from its cluster").catch((error: unknown) => {
+        log.error(
+          { err: error },
+          "removed from the cluster, but the disk could not be told; restart the agent",
+        );
+      });
+    }),
+  );
+  return stack;
+}
