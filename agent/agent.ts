@@ -185,10 +185,11 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
 
 function commandsOf(replica: Replica, bootstrap: BootstrapDriver): Commands {
   return {
-    async submit(command, { by, key, signal }) {
+    async submit(command, { by, key, expect, signal }) {
       const options = {
         by: by.name,
         ...(key === undefined ? {} : { key }),
+        ...(expect === undefined ? {} : { expect }),
         ...(signal === undefined ? {} : { signal }),
       };
       const { index, result } = await replica.submit(command, options);

@@ -7,7 +7,7 @@ import type { Registry, Submitted } from "#agent/ports/registry.ts";
 import type { BootstrapAction, BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import type { Command } from "#shared/registry/command.ts";
+import type { Command, Expectation } from "#shared/registry/command.ts";
 import type { CommandResult, RegistryState } from "#shared/registry/state.ts";
 
 /** Who is asking, as the gate found out. */
@@ -21,6 +21,8 @@ export interface WriteContext {
   readonly by: Principal;
   /** The caller's Idempotency-Key header. */
   readonly key?: string;
+  /** What the caller's If-Match says of the record that it changes. */
+  readonly expect?: Expectation;
   readonly signal?: AbortSignal;
 }
 

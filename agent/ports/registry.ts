@@ -2,7 +2,7 @@ import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { VoterConfig } from "#shared/consensus/messages.ts";
 import type { Role } from "#shared/consensus/ready.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import type { Command } from "#shared/registry/command.ts";
+import type { Command, Expectation } from "#shared/registry/command.ts";
 import type { Change, CommandResult, RegistryState } from "#shared/registry/state.ts";
 
 export interface RegistryStatus {
@@ -45,6 +45,8 @@ export interface Registry {
     options: {
       readonly by: string;
       readonly key?: string;
+      /** The change takes place only while this record has this version; else it is refused as precondition_failed. */
+      readonly expect?: Expectation;
       readonly timeoutMs?: number;
       readonly signal?: AbortSignal;
     },

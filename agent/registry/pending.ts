@@ -1,5 +1,5 @@
 import type { AppError } from "#shared/errors/app-error.ts";
-import type { Command } from "#shared/registry/command.ts";
+import type { Command, Expectation } from "#shared/registry/command.ts";
 import type { Submitted } from "#agent/ports/registry.ts";
 
 /** A command on its way into the log and back. */
@@ -11,6 +11,7 @@ export interface Submission {
   readonly chars: number;
   readonly by: string;
   readonly key: string | undefined;
+  readonly expect: Expectation | undefined;
   readonly deadlineMs: number;
   readonly resolve: (submitted: Submitted) => void;
   readonly reject: (error: unknown) => void;

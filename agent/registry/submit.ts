@@ -74,6 +74,7 @@ export class Submitter {
         chars,
         by: options.by,
         key: options.key,
+        expect: options.expect,
         deadlineMs: this.#deps.clock.monotonicMs() + (options.timeoutMs ?? defaultMs),
         resolve,
         reject,
@@ -222,14 +223,15 @@ export class Submitter {
     this.#waiting.push(submission);
   }
 
-  #envelope({ seq, key, by, command }: Submission): Forwarded {
+  #envelope({ seq, key, expect, by, command }: Submission): Forwarded {
     return {
-      v: 1,
+      v: expect === undefined ? 1 : 2,
       origin: this.#deps.transport.self,
       session: this.#session,
       seq,
       ack: this.#pending.ack(seq),
       ...(key === undefined ? {} : { key }),
+      ...(expect === undefined ? {} : { expect }),
       by,
       command,
     };

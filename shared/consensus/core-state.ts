@@ -26,8 +26,6 @@ export interface Leadership {
   transfer: { readonly to: MemberId; ticks: number } | null;
   ticksSinceHeartbeat: number;
   heartbeatDue: boolean;
-  /** About how many bytes of entries are not committed yet. */
-  uncommittedBytes: number;
 }
 
 export type RoleState = { readonly name: "follower" } | Campaign | Leadership;

@@ -4,7 +4,6 @@ import { APPEND_BYTES_MAX, INDEX_WAITERS_MAX, UNCOMMITTED_BYTES_MAX } from "#sha
 
 import { type ConfigTarget, encodeConfig, planChange, settled } from "./config-change.ts";
 import type { CoreState, Leadership } from "./core-state.ts";
-import { entryBytes } from "./log.ts";
 import type { Entry, Message, VoterConfig } from "./messages.ts";
 import { Progress } from "./progress.ts";
 import { isJoint, quorumReached } from "./quorum.ts";
@@ -22,24 +21,17 @@ export function becomeLeader(state: CoreState): void {
     transfer: null,
     ticksSinceHeartbeat: 0,
     heartbeatDue: true,
-    uncommittedBytes: 0,
   };
-  const { log } = state;
-  for (const entry of log.slice(log.commit + 1, log.last)) {
-    lead.uncommittedBytes += entryBytes(entry);
-  }
   state.role = lead;
   state.leader = state.id;
   state.resetTimer();
   followConfig(state, lead, false);
-  appendOwn(state, lead, "noop", [""]);
+  appendOwn(state, "noop", [""]);
 }
 
-function appendOwn(state: CoreState, lead: Leadership, kind: Entry["kind"], data: readonly string[]): void {
+function appendOwn(state: CoreState, kind: Entry["kind"], data: readonly string[]): void {
   const { log, term } = state;
-  const entries = data.map((text, i): Entry => ({ index: log.last + 1 + i, term, kind, data: text }));
-  for (const entry of entries) lead.uncommittedBytes += entryBytes(entry);
-  state.append(entries);
+  state.append(data.map((text, i): Entry => ({ index: log.last + 1 + i, term, kind, data: text })));
 }
 
 /** Keeps one progress for every other member of the newest configuration. */
@@ -114,14 +106,10 @@ export function stepLeader(state: CoreState, lead: Leadership, message: Message)
  */
 export function advanceCommit(state: CoreState, lead: Leadership): void {
   const { log } = state;
-  const before = log.commit;
   const reached = quorumReached(state.config, (member) =>
     member === state.id ? log.durable : (lead.progress.get(member)?.match ?? 0),
   );
-  if (reached <= before || log.termAt(reached) !== state.term || !log.commitTo(reached)) return;
-  for (const entry of log.slice(before + 1, log.commit)) {
-    lead.uncommittedBytes -= entryBytes(entry);
-  }
+  if (reached <= log.commit || log.termAt(reached) !== state.term || !log.commitTo(reached)) return;
   if (state.configs.currentIndex > log.commit) return;
   if (isJoint(state.config)) {
     adoptConfig(state, lead, settled(state.config));
@@ -144,7 +132,7 @@ function handOver(state: CoreState, lead: Leadership): void {
 }
 
 function adoptConfig(state: CoreState, lead: Leadership, config: VoterConfig): void {
-  appendOwn(state, lead, "config", [encodeConfig(config)]);
+  appendOwn(state, "config", [encodeConfig(config)]);
   followConfig(state, lead, true);
   advanceCommit(state, lead);
 }
@@ -156,11 +144,12 @@ export function propose(state: CoreState, lead: Leadership, data: readonly strin
     assert(text.length <= APPEND_BYTES_MAX, "a command fits into one append");
     bytes += text.length;
   }
-  if (lead.uncommittedBytes > 0 && lead.uncommittedBytes + bytes > UNCOMMITTED_BYTES_MAX) {
+  const { uncommittedBytes } = state.log;
+  if (uncommittedBytes > 0 && uncommittedBytes + bytes > UNCOMMITTED_BYTES_MAX) {
     return { ok: false, reason: "overloaded", leader: state.id };
   }
   const index = state.log.last + 1;
-  appendOwn(state, lead, "command", data);
+  appendOwn(state, "command", data);
   return { ok: true, index, term: state.term };
 }
 

@@ -38,6 +38,7 @@ export class RaftLog {
   /** Highest index the disk may hold, valid or not. */
   #diskLast: number;
   #truncateFrom: number | null = null;
+  #uncommittedBytes: number;
 
   constructor(start: CoreStart) {
     const { snapshot } = start;
@@ -56,6 +57,7 @@ export class RaftLog {
     this.#commit = Math.min(this.last, Math.max(start.hardState.commit, snapshot?.index ?? 0, start.applied));
     assert(this.#applied <= this.#commit, "the state machine holds nothing the log does not know");
     assert(this.#applied >= this.#base, "the entries after the applied index are retained");
+    this.#uncommittedBytes = this.#bytes(this.#commit + 1, this.last);
   }
 
   get first(): number {
@@ -84,6 +86,16 @@ export class RaftLog {
     return this.#durable;
   }
 
+  /** About how many bytes of entries are not committed yet. */
+  get uncommittedBytes(): number {
+    return this.#uncommittedBytes;
+  }
+
+  /** About how many bytes the entries from one index to another take. */
+  #bytes(from: number, to: number): number {
+    return this.slice(from, to).reduce((sum, entry) => sum + entryBytes(entry), 0);
+  }
+
   get truncateFrom(): number | null {
     return this.#truncateFrom;
   }
@@ -109,6 +121,7 @@ export class RaftLog {
     for (const entry of entries) {
       assert(entry.index === this.last + 1, "entries are appended without a gap");
       this.#entries.push(entry);
+      this.#uncommittedBytes += entryBytes(entry);
     }
   }
 
@@ -116,6 +129,7 @@ export class RaftLog {
   truncate(from: number): void {
     assert(from > this.#commit, "a committed entry is never removed");
     if (from > this.last) return;
+    this.#uncommittedBytes -= this.#bytes(from, this.last);
     this.#entries.length = from - this.first;
     this.#durable = Math.min(this.#durable, from - 1);
     this.#saving = Math.min(this.#saving, from - 1);
@@ -126,6 +140,7 @@ export class RaftLog {
   commitTo(index: number): boolean {
     const next = Math.min(index, this.last);
     if (next <= this.#commit) return false;
+    this.#uncommittedBytes -= this.#bytes(this.#commit + 1, next);
     this.#commit = next;
     return true;
   }
@@ -171,6 +186,7 @@ export class RaftLog {
     this.#saving = 0;
     this.#diskLast = 0;
     this.#truncateFrom = null;
+    this.#uncommittedBytes = 0;
   }
 
   /** Forgets entries up to an index that a durable snapshot covers. */

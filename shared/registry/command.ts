@@ -2,6 +2,7 @@ import { Type, type Static } from "typebox";
 
 import {
   HOST_ADDRESSES_MAX,
+  MEMBERS_MAX,
   PASSWORD_CHARS_MAX,
   USER_NAME_CHARS_MAX,
   ZONE_NAME_CHARS_MAX,
@@ -74,8 +75,17 @@ export const Command = Type.Union([
     api_urls: Type.Optional(Type.Array(Addr, { maxItems: 16 })),
     software_version: Type.Optional(Type.String({ maxLength: 64 })),
   }),
+  /** The leader's judgement on a member that has long been dead, or that is back. */
+  Type.Object({ type: Type.Literal("member.set_failed"), peer: Peer, failed: Type.Boolean() }),
   /** Takes the member out for good; its peer id is tombstoned. Refused for the last member. */
   Type.Object({ type: Type.Literal("member.remove"), peer: Peer }),
+
+  /** Changes only the settings that are passed. */
+  Type.Object({
+    type: Type.Literal("cluster.configure"),
+    candidate_pool_size: Type.Optional(Type.Integer({ minimum: 1, maximum: MEMBERS_MAX })),
+    failed_after_ms: Type.Optional(Type.Integer({ minimum: 1000, maximum: 86_400_000 })),
+  }),
 
   Type.Object({ type: Type.Literal("zone.create"), name: ZoneName }),
   Type.Object({ type: Type.Literal("zone.rename"), id: Type.Integer(), name: ZoneName }),
@@ -111,13 +121,26 @@ export type Command = Static<typeof Command>;
 export type CommandType = Command["type"];
 export type CommandOf<T extends CommandType> = Extract<Command, { type: T }>;
 
+/** The topics a command may touch; watchers choose by these. */
+export const TOPICS = ["cluster", "members", "zones", "weights", "nodes", "users"] as const;
+export type Topic = (typeof TOPICS)[number];
+
+/** A precondition of a command: compare and set on one record. An empty id stands for the whole topic. */
+export const Expectation = Type.Object({
+  topic: Type.Enum(TOPICS),
+  id: Type.String({ maxLength: 256 }),
+  version: Type.Integer({ minimum: 0 }),
+});
+export type Expectation = Static<typeof Expectation>;
+
 /**
  * What one log entry of kind `command` carries. `origin`, `session`, `seq`, `ack` make an agent's own repetition of a
  * proposal take effect once (client sessions, Raft dissertation §6.3): `session` is the agent's start count, `seq` counts
  * its commands, and every command below `ack` has been answered. `key` is the caller's Idempotency-Key, if any.
  */
 export const Envelope = Type.Object({
-  v: Type.Literal(1),
+  /** 2 when it carries `expect`: a version that does not know preconditions must not apply it without. */
+  v: Type.Union([Type.Literal(1), Type.Literal(2)]),
   origin: Peer,
   session: Type.Integer({ minimum: 1 }),
   seq: Type.Integer({ minimum: 1 }),
@@ -127,6 +150,8 @@ export const Envelope = Type.Object({
   by: Type.String({ maxLength: USER_NAME_CHARS_MAX }),
   /** Wall clock of the agent that leads when it appends; the log's own time never goes back (reducers take the maximum). */
   at: Type.Integer({ minimum: 0 }),
+  /** The record must have this version (see RegistryState.versions), 0: must not exist; else precondition_failed. */
+  expect: Type.Optional(Expectation),
   /** A Command; checked when applied, so that an unknown one is noticed and not skipped. */
   command: Type.Unknown(),
 });

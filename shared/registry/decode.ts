@@ -27,7 +27,7 @@ export function decodeCommand(data: string): Decoded {
   if (raw === null)
     return { kind: "bad_envelope", bad: { field: "envelope", rule: "must be a JSON object" } };
   const version = raw["v"];
-  if (typeof version === "number" && version !== 1) {
+  if (typeof version === "number" && version !== 1 && version !== 2) {
     return { kind: "unknown", envelope: null, name: `an envelope of version ${version}` };
   }
   if (!envelopeValidator.Check(raw)) {

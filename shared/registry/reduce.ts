@@ -4,12 +4,19 @@ import type { Command, CommandType, Envelope } from "#shared/registry/command.ts
 import { decodeCommand } from "#shared/registry/decode.ts";
 import { digest } from "#shared/registry/digest.ts";
 import { recallKey, rememberKey, scopedKey } from "#shared/registry/keys.ts";
-import { createCluster } from "#shared/registry/reducers/cluster.ts";
-import { activateMember, addMember, removeMember, updateMember } from "#shared/registry/reducers/member.ts";
+import { configureCluster, createCluster } from "#shared/registry/reducers/cluster.ts";
+import {
+  activateMember,
+  addMember,
+  removeMember,
+  setFailed,
+  updateMember,
+} from "#shared/registry/reducers/member.ts";
 import { registerNode, unregisterNode, updateNode } from "#shared/registry/reducers/node.ts";
-import type { Outcome, Reducer } from "#shared/registry/reducers/outcome.ts";
+import { refuse, type Outcome, type Reducer } from "#shared/registry/reducers/outcome.ts";
 import { createZone, deleteZone, renameZone, setWeights } from "#shared/registry/reducers/zone.ts";
 import { takeTurn } from "#shared/registry/sessions.ts";
+import { versionOf, versionsAfter } from "#shared/registry/versions.ts";
 import type { Change, CommandResult, RegistryState } from "#shared/registry/state.ts";
 
 /** An entry of the replicated log, as the domain sees it (consensus has the same shape). */
@@ -53,6 +60,8 @@ export function emptyState(): RegistryState {
     nextUserUid: 1,
     sessions: new Map(),
     keys: new Map(),
+    versions: new Map(),
+    topicVersions: { cluster: 0, members: 0, zones: 0, weights: 0, nodes: 0, users: 0 },
   };
 }
 
@@ -61,7 +70,9 @@ const REDUCERS: { readonly [T in CommandType]: Reducer<T> } = {
   "member.add": addMember,
   "member.activate": activateMember,
   "member.update": updateMember,
+  "member.set_failed": setFailed,
   "member.remove": removeMember,
+  "cluster.configure": configureCluster,
   "zone.create": createZone,
   "zone.rename": renameZone,
   "zone.delete": deleteZone,
@@ -122,26 +133,31 @@ function advance(state: RegistryState, entry: LogEntry): void {
 
 /** Runs the command, unless its idempotency key was answered before. */
 function once(state: RegistryState, envelope: Envelope, command: Command): Effect {
-  if (envelope.key === undefined) return run(state, command);
+  if (envelope.key === undefined) return run(state, envelope, command);
   const scoped = scopedKey(envelope.by, envelope.key);
-  const asked = digest(command);
+  const asked = digest(envelope.expect === undefined ? command : { command, expect: envelope.expect });
   const known = recallKey(state, scoped);
   if (known?.digest === asked) return { result: known.result, repeated: true, effectIndex: known.index };
   if (known !== undefined) {
     const facts = { key: envelope.key };
     return { result: { ok: false, refusal: { kind: "idempotency_key_reused", facts } } };
   }
-  const effect = run(state, command);
+  const effect = run(state, envelope, command);
   rememberKey(state, scoped, { digest: asked, index: state.index, at: state.at, result: effect.result });
   return effect;
 }
 
-function run(state: RegistryState, command: Command): Effect {
+function run(state: RegistryState, { expect }: Envelope, command: Command): Effect {
   const { index, at } = state;
+  if (expect !== undefined && versionOf(state, expect.topic, expect.id) !== expect.version) {
+    const { refusal } = refuse("precondition_failed", { what: `${expect.topic} ${expect.id}`.trimEnd() });
+    return { result: { ok: false, refusal } };
+  }
   // The table's type pairs each command with its reducer; TypeScript cannot follow that through one variable.
   const reducer = REDUCERS[command.type] as (...args: Parameters<Reducer<never>>) => Outcome;
   const outcome = reducer(state, command as never, { index, at });
   if (!outcome.ok) return { result: outcome };
+  versionsAfter(state, outcome.touched);
   const changes = outcome.touched.map((touched): Change => ({ index, at, ...touched }));
   return { result: { ok: true, value: outcome.value }, changes };
 }

@@ -3,15 +3,20 @@ import { Compile } from "typebox/compile";
 
 import { byText, canonicalJson } from "#shared/lib/order.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
-import { NewMember, PasswordVerifier } from "#shared/registry/command.ts";
+import { NewMember, PasswordVerifier, TOPICS, type Topic } from "#shared/registry/command.ts";
 import { breaches } from "#shared/registry/invariants.ts";
 import { membersByUid } from "#shared/registry/queries/members.ts";
 import { nodesByUuid } from "#shared/registry/queries/nodes.ts";
 import { zonesById } from "#shared/registry/queries/zones.ts";
-import type { CommandResult, RegistryState } from "#shared/registry/state.ts";
+import {
+  SETTINGS_DEFAULT,
+  versionKey,
+  type CommandResult,
+  type RegistryState,
+} from "#shared/registry/state.ts";
 
 /** Raised with every change of the shape below; `decodeState` then reads the one before as well. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const At = Type.Unsafe<EpochMs>(Count);
@@ -37,7 +42,13 @@ const Snapshot = Type.Object({
   term: Count,
   at: At,
   cluster: Type.Union([
-    Type.Object({ id: Id, name: Type.String(), rackAware: Type.Boolean(), createdAt: At }),
+    Type.Object({
+      id: Id,
+      name: Type.String(),
+      rackAware: Type.Boolean(),
+      createdAt: At,
+      settings: Type.Object({ candidatePoolSize: Count, failedAfterMs: Count }),
+    }),
     Type.Null(),
   ]),
   members: Type.Array(
@@ -46,6 +57,7 @@ const Snapshot = Type.Object({
       uid: Count,
       status: Type.Union([Type.Literal("joining"), Type.Literal("active")]),
       addedAt: At,
+      failedAt: Type.Union([At, Type.Null()]),
     }),
   ),
   tombstones: Type.Array(Type.Object({ peer: Id, index: Count })),
@@ -85,6 +97,16 @@ const Snapshot = Type.Object({
   ),
   /** Oldest first: their order is part of the state. */
   keys: Type.Array(Type.Object({ key: Id, digest: Type.String(), index: Count, at: At, result: Result })),
+  /** `[topic/id, index]`. */
+  versions: Type.Array(Type.Tuple([Id, Count])),
+  topicVersions: Type.Object({
+    cluster: Count,
+    members: Count,
+    zones: Count,
+    weights: Count,
+    nodes: Count,
+    users: Count,
+  }),
 });
 type Snapshot = Static<typeof Snapshot>;
 
@@ -125,6 +147,8 @@ export function encodeState(state: Readonly<RegistryState>): string {
       })),
     ),
     keys: list([...state.keys].map(([key, record]) => textOf(record, () => ({ key, ...record })))),
+    versions: list(sorted(state.versions).map(([key, version]) => `[${JSON.stringify(key)},${version}]`)),
+    topicVersions: canonicalJson(state.topicVersions),
   };
   const parts = sorted(new Map(Object.entries(fields))).map(([name, text]) => `"${name}":${text}`);
   return `{${parts.join(",")}}`;
@@ -166,6 +190,8 @@ export function decodeState(text: string): RegistryState {
       { session, ack, results: unique(results, "results", ({ seq, result }) => [seq, result]) },
     ]),
     keys: unique(snapshot.keys, "keys", ({ key, ...record }) => [key, record]),
+    versions: unique(snapshot.versions, "versions", (pair) => pair),
+    topicVersions: snapshot.topicVersions,
   };
   const [breach] = breaches(state);
   if (breach !== undefined) throw new Error(`the snapshot is damaged: ${breach}`);
@@ -180,7 +206,8 @@ function read(text: string): Snapshot {
     throw new Error("the snapshot is damaged: it is no JSON");
   }
   const format = typeof value === "object" && value !== null && "format" in value ? value.format : undefined;
-  if (typeof format === "number" && format !== FORMAT) {
+  if (format === 1) value = upgraded(value as SnapshotV1);
+  else if (typeof format === "number" && format !== FORMAT) {
     throw new Error(`the snapshot has format ${format}, this version reads ${FORMAT}; upgrade this agent`);
   }
   if (!validator.Check(value)) {
@@ -189,6 +216,40 @@ function read(text: string): Snapshot {
     throw new Error(`the snapshot is damaged: ${where} ${error?.message ?? "is not valid"}`);
   }
   return value;
+}
+
+/** What matters of the shape before: it knew no failed members, no settings and no versions. */
+interface SnapshotV1 {
+  readonly index: number;
+  readonly cluster: object | null;
+  readonly members: readonly { readonly peer: string }[];
+  readonly zones: readonly { readonly id: number }[];
+  readonly nodes: readonly { readonly uuid: string }[];
+  readonly users: readonly { readonly name: string }[];
+}
+
+/**
+ * Nobody knows any more when a record last changed; the snapshot's own index is never too early. Agents that come from different
+ * snapshots differ in this until their states are compared (see fingerprint.ts): then one takes the other's.
+ */
+function upgraded(v1: SnapshotV1): object {
+  const { index, cluster, members, zones, nodes, users } = v1;
+  const ids: readonly [Topic, readonly string[]][] = [
+    ["cluster", cluster === null ? [] : [""]],
+    ["members", members.map(({ peer }) => peer)],
+    ["zones", zones.map(({ id }) => String(id))],
+    ["weights", [""]],
+    ["nodes", nodes.map(({ uuid }) => uuid)],
+    ["users", users.map(({ name }) => name)],
+  ];
+  return {
+    ...v1,
+    format: FORMAT,
+    cluster: cluster === null ? null : { ...cluster, settings: SETTINGS_DEFAULT },
+    members: members.map((member) => ({ ...member, failedAt: null })),
+    versions: ids.flatMap(([topic, all]) => all.map((id) => [versionKey(topic, id), index])),
+    topicVersions: Object.fromEntries(TOPICS.map((topic) => [topic, index])),
+  };
 }
 
 function unique<I, K, V>(items: readonly I[], what: string, pair: (item: I) => [K, V]): Map<K, V> {

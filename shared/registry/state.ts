@@ -1,7 +1,7 @@
 import type { Refusal } from "#shared/errors/kinds.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { EpochMs } from "#shared/lib/time.ts";
-import type { NewMember, PasswordVerifier } from "#shared/registry/command.ts";
+import type { NewMember, PasswordVerifier, Topic } from "#shared/registry/command.ts";
 
 /** `joining`: known, not yet holding the registry. `active`: takes part. Liveness is no part of this: see membership. */
 export interface Member extends Readonly<NewMember> {
@@ -9,6 +9,11 @@ export interface Member extends Readonly<NewMember> {
   readonly uid: number;
   readonly status: "joining" | "active";
   readonly addedAt: EpochMs;
+  /**
+   * Since when (the log's time) the cluster counts this member as failed: dead for longer than the grace, as its leader saw
+   * it. Null while it does not. Unlike liveness this is one answer for all, and lasts until the member is seen again or replaced.
+   */
+  readonly failedAt: EpochMs | null;
 }
 
 export interface Zone {
@@ -58,12 +63,24 @@ export interface KeyRecord {
   readonly result: CommandResult;
 }
 
-interface ClusterInfo {
+export interface ClusterInfo {
   readonly id: string;
   readonly name: string;
   readonly rackAware: boolean;
   readonly createdAt: EpochMs;
+  readonly settings: ClusterSettings;
 }
+
+/** What an administrator may tune for the whole cluster. */
+export interface ClusterSettings {
+  /** How many members at most may be voters or stand by to become one (Ganeti: candidate_pool_size). */
+  readonly candidatePoolSize: number;
+  /** How long a member must be dead before it is marked as failed. Milliseconds. */
+  readonly failedAfterMs: number;
+}
+
+/** What a cluster begins with. */
+export const SETTINGS_DEFAULT: ClusterSettings = { candidatePoolSize: 10, failedAfterMs: 60_000 };
 
 /**
  * All cluster-owned facts, as of one index of the log. Only `apply` in reduce.ts changes it, in place and without
@@ -88,10 +105,16 @@ export interface RegistryState {
   readonly sessions: Map<MemberId, Session>;
   /** In order of arrival, oldest first. */
   readonly keys: Map<string, KeyRecord>;
+  /** `topic/id` of each record → index of its last change: what an ETag says and a precondition compares. */
+  readonly versions: Map<string, number>;
+  /** Index of the last change of any record of a topic, deletions included; 0 before the first. */
+  readonly topicVersions: Record<Topic, number>;
 }
 
-/** The topics a command may touch; watchers choose by these. */
-type Topic = "cluster" | "members" | "zones" | "weights" | "nodes" | "users";
+/** The key of a record in `versions`. */
+export function versionKey(topic: Topic, id: string): string {
+  return `${topic}/${id}`;
+}
 
 /** One change, for watchers and event streams: which record of which topic, as of which index. */
 export interface Change {

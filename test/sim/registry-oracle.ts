@@ -12,6 +12,7 @@ interface Host {
   readonly name: string;
   readonly uid: number;
   readonly status: string;
+  readonly failed: boolean;
 }
 
 const say = (value: object = {}): Expected => ({ value });
@@ -30,6 +31,8 @@ export class RegistryOracle {
   /** The left-hand sides that were given, with or without distances. */
   rows: string[] = [];
   nodes: { readonly uuid: string; readonly zone: number; readonly uri: string; readonly host: string }[] = [];
+  /** Null: no cluster. */
+  pool: number | null = null;
   uids = 0;
   zoneIds = 0;
 
@@ -39,8 +42,9 @@ export class RegistryOracle {
       case "cluster.create": {
         if (this.created || this.hosts.length > 0) return no("cluster_exists");
         this.created = true;
+        this.pool = 10;
         this.uids += 1;
-        this.hosts.push({ ...hostOf(command.member), uid: this.uids, status: "active" });
+        this.hosts.push({ ...hostOf(command.member), uid: this.uids, status: "active", failed: false });
         return say({ uid: this.uids });
       }
       case "member.add": {
@@ -52,11 +56,12 @@ export class RegistryOracle {
           return no("member_name_exists");
         if (known === undefined) this.uids += 1;
         const uid = known?.uid ?? this.uids;
-        this.hosts = [...others, { ...host, uid, status: "joining" }];
+        this.hosts = [...others, { ...host, uid, status: "joining", failed: false }];
         return say({ uid });
       }
       case "member.activate":
       case "member.update":
+      case "member.set_failed":
       case "member.remove": {
         const [known] = this.hosts.filter(({ peer }) => peer === command.peer);
         if (this.removed.includes(command.peer)) return no("member_removed");
@@ -64,12 +69,23 @@ export class RegistryOracle {
         const others = this.hosts.filter((host) => host !== known);
         if (command.type === "member.update") return say();
         if (command.type === "member.activate") {
-          this.hosts = [...others, { ...known, status: "active" }];
+          const failed = known.status === "active" && known.failed;
+          this.hosts = [...others, { ...known, status: "active", failed }];
+          return say();
+        }
+        if (command.type === "member.set_failed") {
+          const failed = known.status === "active" && command.failed;
+          this.hosts = [...others, { ...known, failed }];
           return say();
         }
         if (others.length === 0) return no("bad_request");
         this.hosts = others;
         this.removed.push(command.peer);
+        return say();
+      }
+      case "cluster.configure": {
+        if (!this.created) return no("not_in_cluster");
+        this.pool = command.candidate_pool_size ?? this.pool;
         return say();
       }
       case "zone.create": {
@@ -137,6 +153,7 @@ export class RegistryOracle {
   /** The same facts as `factsOf` takes from a state. */
   facts(): object {
     return facts({
+      pool: this.pool,
       hosts: this.hosts,
       removed: this.removed,
       zones: this.zones,
@@ -154,7 +171,8 @@ export class RegistryOracle {
 /** What the oracle knows of, out of a state, as sorted lines. */
 export function factsOf(state: RegistryState): object {
   return facts({
-    hosts: [...state.members.values()],
+    pool: state.cluster?.settings.candidatePoolSize ?? null,
+    hosts: [...state.members.values()].map((member) => ({ ...member, failed: member.failedAt !== null })),
     removed: [...state.tombstones.keys()],
     zones: [...state.zones.values()],
     rows: Object.keys(state.weights),
@@ -171,10 +189,13 @@ export function factsOf(state: RegistryState): object {
 }
 
 function facts(
-  of: Pick<RegistryOracle, "hosts" | "removed" | "zones" | "rows" | "distances" | "nodes">,
+  of: Pick<RegistryOracle, "pool" | "hosts" | "removed" | "zones" | "rows" | "distances" | "nodes">,
 ): object {
   return {
-    hosts: of.hosts.map(({ peer, uuid, name, uid, status }) => [peer, uuid, name, uid, status].join()).sort(),
+    pool: of.pool,
+    hosts: of.hosts
+      .map(({ peer, uuid, name, uid, status, failed }) => [peer, uuid, name, uid, status, failed].join())
+      .sort(),
     removed: of.removed.toSorted(),
     zones: of.zones.map(({ id, name }) => `${id} ${name}`).sort(),
     weights: [
@@ -193,7 +214,7 @@ function hostOf({
   peer: string;
   uuid: string;
   name: string;
-}): Omit<Host, "uid" | "status"> {
+}): Omit<Host, "uid" | "status" | "failed"> {
   return { peer, uuid, name };
 }
 
@@ -214,6 +235,8 @@ export function randomCommand(prng: Prng): Command {
     () => ({ type: "member.activate", peer }),
     () => ({ type: "member.update", peer, software_version: String(n()) }),
     () => (prng.chance(0.3) ? { type: "member.remove", peer } : { type: "member.activate", peer }),
+    () => ({ type: "member.set_failed", peer, failed: prng.chance(0.6) }),
+    () => ({ type: "cluster.configure", candidate_pool_size: n() }),
     () => ({ type: "zone.create", name }),
     () => ({ type: "zone.create", name }),
     () => ({ type: "zone.rename", id: zone(), name }),

@@ -1,4 +1,5 @@
 import { done, refuse, type Reducer } from "#shared/registry/reducers/outcome.ts";
+import { SETTINGS_DEFAULT } from "#shared/registry/state.ts";
 
 /** The first command of a cluster: before any member. Its founder holds the registry already, so it is active at once. Answers `{ uid }`. */
 export const createCluster: Reducer<"cluster.create"> = (state, command, { at }) => {
@@ -11,9 +12,10 @@ export const createCluster: Reducer<"cluster.create"> = (state, command, { at })
     name: command.name,
     rackAware: command.rack_aware,
     createdAt: at,
+    settings: SETTINGS_DEFAULT,
   };
   state.nextUid += 1;
-  state.members.set(member.peer, { ...member, uid, status: "active", addedAt: at });
+  state.members.set(member.peer, { ...member, uid, status: "active", addedAt: at, failedAt: null });
   state.nextUserUid += 1;
   state.users.set(admin.name, {
     uid: userUid,
@@ -30,4 +32,19 @@ export const createCluster: Reducer<"cluster.create"> = (state, command, { at })
     ],
     { uid },
   );
+};
+
+/** Replaces what is passed. */
+export const configureCluster: Reducer<"cluster.configure"> = (state, command) => {
+  const { cluster } = state;
+  if (cluster === null) return refuse("not_in_cluster", {});
+  const { settings } = cluster;
+  state.cluster = {
+    ...cluster,
+    settings: {
+      candidatePoolSize: command.candidate_pool_size ?? settings.candidatePoolSize,
+      failedAfterMs: command.failed_after_ms ?? settings.failedAfterMs,
+    },
+  };
+  return done([{ topic: "cluster", op: "set", id: "" }]);
 };

@@ -15,7 +15,13 @@ export const addMember: Reducer<"member.add"> = (state, { member }, { at }) => {
   }
   const uid = known?.uid ?? state.nextUid;
   if (known === undefined) state.nextUid += 1;
-  state.members.set(peer, { ...member, uid, status: "joining", addedAt: known?.addedAt ?? at });
+  state.members.set(peer, {
+    ...member,
+    uid,
+    status: "joining",
+    addedAt: known?.addedAt ?? at,
+    failedAt: null,
+  });
   return done([set(peer)], { uid });
 };
 
@@ -23,7 +29,16 @@ export const activateMember: Reducer<"member.activate"> = (state, { peer }) => {
   const known = state.members.get(peer);
   if (known === undefined) return refuseAbsent(state, peer);
   if (known.status === "active") return done([]);
-  state.members.set(peer, { ...known, status: "active" });
+  state.members.set(peer, { ...known, status: "active", failedAt: null });
+  return done([set(peer)]);
+};
+
+/** A member that joins still is not failed: a join that broke off is removed, not repaired. Repeating changes nothing. */
+export const setFailed: Reducer<"member.set_failed"> = (state, { peer, failed }, { at }) => {
+  const known = state.members.get(peer);
+  if (known === undefined) return refuseAbsent(state, peer);
+  if ((known.failedAt !== null) === failed || known.status === "joining") return done([]);
+  state.members.set(peer, { ...known, failedAt: failed ? at : null });
   return done([set(peer)]);
 };
 

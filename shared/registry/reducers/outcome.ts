@@ -11,13 +11,18 @@ interface Moment {
 
 export type Touched = Pick<Change, "topic" | "op" | "id">;
 
+interface Refused {
+  readonly ok: false;
+  readonly refusal: Refusal;
+}
+
 export type Outcome =
   | {
       readonly ok: true;
       readonly value: Readonly<Record<string, number | string>>;
       readonly touched: readonly Touched[];
     }
-  | { readonly ok: false; readonly refusal: Refusal };
+  | Refused;
 
 /**
  * Checks first, then changes the state in place. Invariants: deterministic (no use of the order of a Map, which differs after a
@@ -29,7 +34,7 @@ export type Reducer<T extends CommandType> = (
   moment: Moment,
 ) => Outcome;
 
-export function refuse<K extends ErrorKind>(kind: K, facts: ErrorFacts[K]): Outcome {
+export function refuse<K extends ErrorKind>(kind: K, facts: ErrorFacts[K]): Refused {
   return { ok: false, refusal: { kind, facts } as Refusal };
 }
 

@@ -22,6 +22,7 @@ const RECORD: Member = {
   software_version: "1.0.0",
   uid: 1,
   status: "active",
+  failedAt: null,
   addedAt: epochMs(0),
 };
 const UPDATE = {

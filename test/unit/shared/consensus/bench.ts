@@ -17,6 +17,8 @@ export interface Setup {
   readonly vote?: string | null;
   readonly commit?: number;
   readonly appendBytesMax?: number;
+  /** Draws election timeouts; without it each one is exactly `ELECTION_TICKS`. */
+  readonly random?: () => number;
 }
 
 export function entry(index: number, term: number, data = `${index}/${term}`): Entry {
@@ -28,7 +30,7 @@ export function configEntry(index: number, term: number, config: Partial<VoterCo
   return { index, term, kind: "config", data };
 }
 
-/** Member `a` of `a`, `b` and `c` unless told otherwise; its timeout is exactly `ELECTION_TICKS`. */
+/** Member `a` of `a`, `b` and `c` unless told otherwise. */
 export function makeCore(setup: Setup = {}): Consensus {
   const { voters = ["a", "b", "c"], outgoing = [], learners = [], log = [], vote = null } = setup;
   const config = { voters: [...voters], outgoing: [...outgoing], learners: [...learners] };
@@ -39,7 +41,7 @@ export function makeCore(setup: Setup = {}): Consensus {
       id: setup.id ?? "a",
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: 1,
-      random: () => 0,
+      random: setup.random ?? (() => 0),
       ...(setup.appendBytesMax === undefined ? {} : { appendBytesMax: setup.appendBytesMax }),
     },
     {

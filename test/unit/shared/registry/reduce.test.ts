@@ -8,6 +8,7 @@ import {
 } from "#shared/lib/limits.ts";
 import { applyEntry, emptyState } from "#shared/registry/reduce.ts";
 import { encodeState } from "#shared/registry/snapshot.ts";
+import { versionOf } from "#shared/registry/versions.ts";
 import { kindOf, makeMember, RegistryLog } from "#test/support/registry-log.ts";
 
 const zone = (name: string) => ({ type: "zone.create", name });
@@ -55,7 +56,7 @@ describe("entries", () => {
 describe("what this version does not know", () => {
   test.each<[string, Record<string, unknown>, string]>([
     ["a command", { command: { type: "zone.paint", colour: "red" } }, 'the command "zone.paint"'],
-    ["an envelope version", { v: 2, command: zone("a") }, "an envelope of version 2"],
+    ["an envelope version", { v: 3, command: zone("a") }, "an envelope of version 3"],
     ["a name from Object.prototype", { command: { type: "constructor" } }, 'the command "constructor"'],
   ])("%s halts and leaves the state alone", (_what, envelope, named) => {
     const log = new RegistryLog();
@@ -244,5 +245,62 @@ describe("a caller's Idempotency-Key", () => {
     expect(log.state.keys.size).toBe(IDEMPOTENCY_KEYS_MAX);
     expect(log.apply(rename, { key: "k1", at: 1 }).repeated).toBe(true);
     expect(log.apply(rename, { key: "k0", at: 1 }).repeated).toBe(false);
+  });
+});
+
+describe("versions and preconditions", () => {
+  const ZONE = { topic: "zones", id: "1" };
+
+  function made(): RegistryLog {
+    const log = new RegistryLog();
+    log.must({ type: "zone.create", name: "a" });
+    log.must({ type: "zone.create", name: "b" });
+    log.must({ type: "zone.rename", id: 1, name: "c" });
+    return log;
+  }
+
+  test("a record's version is the index of its last change; a topic's, of any in it", () => {
+    const log = made();
+    expect(versionOf(log.state, "zones", "1")).toBe(3);
+    expect(versionOf(log.state, "zones", "2")).toBe(2);
+    expect(versionOf(log.state, "zones", "3")).toBe(0);
+    log.must({ type: "zone.delete", id: 2 });
+    expect(versionOf(log.state, "zones", "2")).toBe(0);
+    expect(versionOf(log.state, "zones")).toBe(4);
+    expect(versionOf(log.state, "weights")).toBe(0);
+  });
+
+  test("a command with the right version takes effect, and only once", () => {
+    const log = made();
+    const rename = { type: "zone.rename", id: 1, name: "d" };
+    expect(kindOf(log.apply(rename, { v: 2, expect: { ...ZONE, version: 3 } }))).toBeNull();
+    expect(kindOf(log.apply(rename, { v: 2, expect: { ...ZONE, version: 3 } }))).toBe("precondition_failed");
+    expect(log.state.zones.get(1)?.name).toBe("d");
+  });
+
+  test("version 0 means that there must be no such record", () => {
+    const log = made();
+    const create = { type: "zone.create", name: "e" };
+    expect(kindOf(log.apply(create, { v: 2, expect: { ...ZONE, version: 0 } }))).toBe("precondition_failed");
+    const free = { topic: "zones", id: "3", version: 0 };
+    expect(kindOf(log.apply(create, { v: 2, expect: free }))).toBeNull();
+  });
+
+  test("a topic as a whole can be expected to be unchanged", () => {
+    const log = made();
+    const weigh = { type: "zones.set_weights", weights: {} };
+    const zones = { topic: "zones", id: "" };
+    expect(kindOf(log.apply(weigh, { v: 2, expect: { ...zones, version: 2 } }))).toBe("precondition_failed");
+    expect(kindOf(log.apply(weigh, { v: 2, expect: { ...zones, version: 3 } }))).toBeNull();
+  });
+
+  test("the same key with another precondition is another request", () => {
+    const log = made();
+    const rename = { type: "zone.rename", id: 1, name: "d" };
+    const first = { v: 2, key: "k", expect: { ...ZONE, version: 3 } };
+    expect(kindOf(log.apply(rename, first))).toBeNull();
+    expect(log.apply(rename, first)).toMatchObject({ repeated: true, result: { ok: true } });
+    const other = { ...first, expect: { ...ZONE, version: 4 } };
+    expect(kindOf(log.apply(rename, other))).toBe("idempotency_key_reused");
   });
 });

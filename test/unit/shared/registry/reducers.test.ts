@@ -11,7 +11,8 @@ import { epochMs } from "#shared/lib/time.ts";
 import type { Command } from "#shared/registry/command.ts";
 import { breaches } from "#shared/registry/invariants.ts";
 import { encodeState } from "#shared/registry/snapshot.ts";
-import { makeCluster, makeMember, RegistryLog, VERIFIER } from "#test/support/registry-log.ts";
+import { SETTINGS_DEFAULT } from "#shared/registry/state.ts";
+import { kindOf, makeCluster, makeMember, RegistryLog, VERIFIER } from "#test/support/registry-log.ts";
 
 const register = (uuid: string, zone_id = 1, more: object = {}): Command => ({
   type: "node.register",
@@ -291,12 +292,19 @@ describe("cluster.create", () => {
       { index: 1, at: 77, topic: "members", op: "set", id: "peer-1" },
       { index: 1, at: 77, topic: "users", op: "set", id: "admin@example.com" },
     ]);
-    expect(log.state.cluster).toEqual({ id: "cluster-1", name: "test", rackAware: false, createdAt: 77 });
+    expect(log.state.cluster).toEqual({
+      id: "cluster-1",
+      name: "test",
+      rackAware: false,
+      createdAt: 77,
+      settings: SETTINGS_DEFAULT,
+    });
     expect(log.state.members.get("peer-1")).toEqual({
       ...makeMember(1),
       uid: 1,
       status: "active",
       addedAt: 77,
+      failedAt: null,
     });
     expect(log.state.users.get("admin@example.com")).toEqual({
       uid: 1,
@@ -305,6 +313,51 @@ describe("cluster.create", () => {
       verifier: VERIFIER,
       createdAt: 77,
     });
+  });
+});
+
+describe("failed members", () => {
+  test("carry since when, once, until they are seen again", () => {
+    const log = prepared();
+    log.must({ type: "member.activate", peer: "peer-2" });
+    const since = (): unknown => log.state.members.get("peer-2")?.failedAt;
+    const fail = (failed: boolean, at: number) =>
+      log.apply({ type: "member.set_failed", peer: "peer-2", failed }, { at });
+    expect(fail(true, 500).changes).toHaveLength(1);
+    expect(fail(true, 600).changes).toHaveLength(0);
+    expect(since()).toBe(500);
+    expect(fail(false, 700).changes).toHaveLength(1);
+    expect(since()).toBeNull();
+  });
+
+  test("are members that took part: a join that broke off, a stranger and a removed member are not", () => {
+    const log = prepared();
+    const fail = (peer: string) => log.apply({ type: "member.set_failed", peer, failed: true });
+    expect(fail("peer-3")).toMatchObject({ result: { ok: true }, changes: [] });
+    expect(kindOf(fail("peer-9"))).toBe("member_not_found");
+    log.must({ type: "member.remove", peer: "peer-3" });
+    expect(kindOf(fail("peer-3"))).toBe("member_removed");
+  });
+
+  test("are members like any other once they have joined anew", () => {
+    const log = prepared();
+    log.must({ type: "member.activate", peer: "peer-2" });
+    log.must({ type: "member.set_failed", peer: "peer-2", failed: true });
+    log.must({ type: "member.add", member: makeMember(2) });
+    expect(log.state.members.get("peer-2")?.failedAt).toBeNull();
+  });
+});
+
+describe("settings", () => {
+  test("are changed one by one", () => {
+    const log = prepared();
+    log.must({ type: "cluster.configure", candidate_pool_size: 3 });
+    log.must({ type: "cluster.configure", failed_after_ms: 5000 });
+    expect(log.state.cluster?.settings).toEqual({ candidatePoolSize: 3, failedAfterMs: 5000 });
+  });
+
+  test("are those of a cluster", () => {
+    expect(kindOf(new RegistryLog().apply({ type: "cluster.configure" }))).toBe("not_in_cluster");
   });
 });
 
@@ -319,6 +372,7 @@ describe("members", () => {
       uid: 4,
       status: "joining",
       addedAt: 900,
+      failedAt: null,
     });
   });
 
@@ -328,7 +382,13 @@ describe("members", () => {
     const { addedAt } = log.state.members.get("peer-2") ?? {};
     const renewed = makeMember(2, { name: "renamed", addr: "10.9.9.9" });
     expect(log.must({ type: "member.add", member: renewed })).toEqual({ uid: 2 });
-    expect(log.state.members.get("peer-2")).toEqual({ ...renewed, uid: 2, status: "joining", addedAt });
+    expect(log.state.members.get("peer-2")).toEqual({
+      ...renewed,
+      uid: 2,
+      status: "joining",
+      addedAt,
+      failedAt: null,
+    });
   });
 
   test("activate once; a second time changes nothing", () => {

@@ -91,10 +91,33 @@ test("the text is the format that later versions must be able to read", () => {
   const log = new RegistryLog();
   log.must({ type: "zone.create", name: "a" });
   expect(encodeState(log.state)).toBe(
-    '{"at":1,"cluster":null,"format":1,"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
+    '{"at":1,"cluster":null,"format":2,"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
       '"nodes":[],"sessions":[{"ack":1,"peer":"peer-1","results":[{"result":{"ok":true,"value":{"id":1}},"seq":1}],' +
-      '"session":1}],"term":1,"tombstones":[],"users":[],"weights":{},"zones":[{"id":1,"name":"a"}]}',
+      '"session":1}],"term":1,"tombstones":[],"topicVersions":{"cluster":0,"members":0,"nodes":0,"users":0,"weights":0,' +
+      '"zones":1},"users":[],"versions":[["zones/1",1]],"weights":{},"zones":[{"id":1,"name":"a"}]}',
   );
+});
+
+test("the format before is read: nobody has failed, settings are the first ones, every record changed at the snapshot", () => {
+  const { state } = full();
+  const { versions, topicVersions, ...now } = JSON.parse(encodeState(state)) as Record<string, never>;
+  const { settings, ...cluster } = now["cluster"] as unknown as { settings: object };
+  const members = (now["members"] as unknown as { failedAt?: null }[]).map((member) => {
+    delete member.failedAt;
+    return member;
+  });
+  const read = decodeState(JSON.stringify({ ...now, format: 1, cluster, members }));
+  expect({ ...read, versions: null, topicVersions: null }).toEqual({
+    ...state,
+    versions: null,
+    topicVersions: null,
+  });
+  expect(new Set([...read.versions.values(), ...Object.values(read.topicVersions)])).toEqual(
+    new Set([state.index]),
+  );
+  expect([...read.versions.keys()].toSorted()).toEqual([...state.versions.keys()].toSorted());
+  expect(settings).toEqual({ candidatePoolSize: 10, failedAfterMs: 60_000 });
+  expect([versions, topicVersions].every((part) => part !== undefined)).toBe(true);
 });
 
 describe("a text that is not understood is refused with a reason", () => {
@@ -105,7 +128,7 @@ describe("a text that is not understood is refused with a reason", () => {
   test.each<[string, unknown, string]>([
     ["no JSON", undefined, "it is no JSON"],
     ["no object", [], "damaged"],
-    ["a later format", { ...good, format: 2 }, "has format 2, this version reads 1; upgrade this agent"],
+    ["a later format", { ...good, format: 3 }, "has format 3, this version reads 2; upgrade this agent"],
     ["no format", { ...good, format: undefined }, "must have required properties format"],
     ["a missing part", { ...good, zones: undefined }, "must have required properties zones"],
     ["a wrong type", { ...good, nextUid: "2" }, "/nextUid must be integer"],
