@@ -12,6 +12,11 @@ const MAIN = new URL("../../agent/main.ts", import.meta.url).pathname;
 export const ADMIN = { username: "admin@example.com", password: "correct horse battery" } as const;
 export const AUTH = `${ADMIN.username}:${ADMIN.password}`;
 
+/** Not the variables of the tests themselves: an agent refuses a MUSTER_ variable that it does not know. */
+const inherited = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith("MUSTER_")),
+);
+
 /** Pieces of output kept of one agent: all of a test, the end of a long benchmark. */
 const OUTPUT_CHUNKS_MAX = 20_000;
 
@@ -96,7 +101,7 @@ export class AgentProcess {
     flags[1] = config;
     const [program, ...args] = [...(this.#elsewhere ?? []), process.execPath, MAIN, ...flags] as [string];
     const child = spawn(program, args, {
-      env: { ...process.env, ...this.env },
+      env: { ...inherited, ...this.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
