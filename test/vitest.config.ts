@@ -2,6 +2,17 @@ import { defineConfig } from "vitest/config";
 
 const SECONDS = 1000;
 
+/** Needs root, the machine's network tools and minutes of time, so it runs only where it is asked for: `npm run test:netns`. */
+const netns = {
+  test: {
+    name: "netns",
+    include: ["test/netns/**/*.test.ts"],
+    testTimeout: 600 * SECONDS,
+    hookTimeout: 60 * SECONDS,
+    fileParallelism: false,
+  },
+};
+
 /** `npm test` runs unit, tidy, contract, sim, mesh and e2e; bench is `npm run bench`. */
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
@@ -28,6 +39,7 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      ...(process.argv.includes("netns") ? [netns] : []),
     ],
   },
 });

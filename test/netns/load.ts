@@ -1,0 +1,187 @@
+import type { AgentProcess } from "#test/support/agents.ts";
+import type { Answer } from "#test/support/http.ts";
+
+/** A zone's name that is taken though nobody but its one writer ever uses it: the write took effect twice. */
+const ZONE_EXISTS = 101;
+/** A cluster holds some more zones than this. */
+const WRITES_MAX = 4000;
+/** Longest a client waits for an answer; longer than any pause that a scenario makes. Milliseconds. */
+const CLIENT_MS_MAX = 90_000;
+/** How long a client leaves an agent alone that does not run. Milliseconds. */
+const AWAY_MS = 100;
+/** How long the load waits for what must come. Milliseconds. */
+const AWAIT_MS = 60_000;
+
+export interface LoadOptions {
+  /** Clients per agent that write one thing after the other. */
+  readonly writers?: number;
+  /** Pause of a client between two writes. Milliseconds. */
+  readonly pauseMs?: number;
+}
+
+interface Acknowledged {
+  readonly id: number;
+  readonly name: string;
+  readonly atMs: number;
+}
+
+/** A write that was not acknowledged, and how long its client waited to hear so. */
+interface Vain {
+  readonly name: string;
+  readonly tookMs: number;
+}
+
+/**
+ * Clients of every agent, each writing zones of its own and remembering what became of each; and one reader per agent that
+ * asks linearizably for what was acknowledged last by anybody, and looks at the index of plain reads.
+ */
+export class Load {
+  readonly agents: readonly AgentProcess[];
+  readonly acknowledged: Acknowledged[] = [];
+  readonly refused: Vain[] = [];
+  readonly unknown: Vain[] = [];
+  /** Answers that no write or read may get, in words. */
+  readonly surprises: string[] = [];
+  /** Writes that met their own effect. */
+  readonly doubled: string[] = [];
+  /** Reads that had an answer, those told that nothing can be promised now, and those that broke. */
+  readonly reads = { answered: 0, refused: 0, broken: 0 };
+  readonly #options: Required<LoadOptions>;
+  readonly #stop = new AbortController();
+  #clients: Promise<unknown> = Promise.resolve();
+  #startedMs = 0;
+  #stoppedMs = 0;
+  #written = 0;
+
+  constructor(agents: readonly AgentProcess[], options: LoadOptions) {
+    this.agents = agents;
+    this.#options = { writers: 2, pauseMs: 60, ...options };
+  }
+
+  start(): void {
+    this.#startedMs = performance.now();
+    const { writers } = this.#options;
+    this.#clients = Promise.all(
+      this.agents.flatMap((agent) => [
+        ...Array.from({ length: writers }, (_, number) => this.#write(agent, number)),
+        this.#read(agent),
+      ]),
+    );
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#stop.signal.aborted) {
+      this.#stop.abort();
+      this.#stoppedMs = performance.now();
+    }
+    await this.#clients;
+  }
+
+  /** Waits until so many more writes are acknowledged, by anybody or through one of the given agents. */
+  async untilMore(count: number): Promise<void> {
+    const aim = this.acknowledged.length + count;
+    const deadline = performance.now() + AWAIT_MS;
+    while (this.acknowledged.length < aim) {
+      if (performance.now() > deadline) {
+        throw new Error(`${aim - this.acknowledged.length} of ${count} writes were not acknowledged in time`);
+      }
+      await pause(20);
+    }
+  }
+
+  get newest(): Acknowledged | undefined {
+    return this.acknowledged.at(-1);
+  }
+
+  /** Longest time without an acknowledged write. Milliseconds. */
+  get unavailableMs(): number {
+    const times = [this.#startedMs, ...this.acknowledged.map(({ atMs }) => atMs), this.#stoppedMs];
+    return Math.max(...times.map((time, i) => (i === 0 ? 0 : time - (times[i - 1] ?? time))));
+  }
+
+  async #write(agent: AgentProcess, number: number): Promise<void> {
+    for (let i = 0; !this.#stop.signal.aborted; i += 1) {
+      this.#written += 1;
+      if (this.#written > WRITES_MAX) {
+        this.surprises.push(
+          "the scenario took more writes than a cluster holds; give its load a longer pause",
+        );
+        return;
+      }
+      const name = `${agent.name} ${number} ${i}`;
+      const startedMs = performance.now();
+      const answer = await ask(agent, "/api/v1/zone", { name });
+      const vain = { name, tookMs: performance.now() - startedMs };
+      if (answer === "away") await pause(AWAY_MS);
+      else if (answer === "broken" || answer.status === 504) this.unknown.push(vain);
+      else if (answer.status === 503) this.refused.push(vain);
+      else if (answer.status === 200) {
+        this.acknowledged.push({ id: answer.json.data.id as number, name, atMs: performance.now() });
+      } else if (answer.json?.error?.code === ZONE_EXISTS) this.doubled.push(name);
+      else this.surprises.push(`${agent.name} answered a write with ${answer.status} ${answer.text}`);
+      await pause(this.#options.pauseMs);
+    }
+  }
+
+  async #read(agent: AgentProcess): Promise<void> {
+    let life = 0;
+    let index = 0;
+    while (!this.#stop.signal.aborted) {
+      await this.#readNewest(agent);
+      const pid = agent.running ? agent.pid : 0;
+      const answer = await ask(agent, "/api/v1/zone/weights");
+      this.#countRead(answer);
+      if (typeof answer === "object" && answer.status === 200) {
+        const seen = Number(answer.headers["x-muster-index"]);
+        if (pid === life && seen < index)
+          this.surprises.push(`${agent.name} went back from ${index} to ${seen}`);
+        index = pid === life ? Math.max(index, seen) : seen;
+        life = pid;
+      }
+      await pause(answer === "away" ? AWAY_MS : this.#options.pauseMs);
+    }
+  }
+
+  /** A linearizable read shows what was acknowledged before it began, whoever acknowledged it. */
+  async #readNewest(agent: AgentProcess): Promise<void> {
+    const { newest } = this;
+    if (newest === undefined) return;
+    this.judgeRead(agent, newest, await ask(agent, `/api/v1/zone/${newest.id}?consistency=linearizable`));
+  }
+
+  judgeRead(agent: AgentProcess, expected: Acknowledged, answer: Answer | "away" | "broken"): void {
+    this.#countRead(answer);
+    if (typeof answer === "string" || answer.status === 503 || answer.status === 504) return;
+    if (answer.status !== 200 || answer.json.data[0]?.name !== expected.name) {
+      this.surprises.push(
+        `${agent.name} read stale: no ${expected.name} but ${answer.status} ${answer.text}`,
+      );
+    }
+  }
+
+  #countRead(answer: Answer | "away" | "broken"): void {
+    if (answer === "away") return;
+    if (answer === "broken") this.reads.broken += 1;
+    else if (answer.status >= 500) this.reads.refused += 1;
+    else this.reads.answered += 1;
+  }
+}
+
+/** `away`: nobody listens, so nothing was sent. `broken`: sent, and no answer came. */
+export async function ask(
+  agent: AgentProcess,
+  path: string,
+  body?: unknown,
+): Promise<Answer | "away" | "broken"> {
+  try {
+    const write = body === undefined ? {} : { method: "POST", body };
+    return await agent.call(path, { ...write, timeoutMs: CLIENT_MS_MAX });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    return code === "ECONNREFUSED" || code === "ENOENT" ? "away" : "broken";
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
