@@ -9,8 +9,20 @@ export function digest(value: unknown): string {
   return fnv1a64(canonicalJson(value));
 }
 
-/** FNV-1a of the text's UTF-8 bytes. The 64-bit product is done in two 32-bit halves: prime = 2^40 + 0x1b3. */
+/** FNV-1a of the text's UTF-8 bytes. */
 export function fnv1a64(text: string): string {
+  const [high, low] = halves(text);
+  return hex(high) + hex(low);
+}
+
+/** The lower 52 bits of it, as a whole number. */
+export function fnv1a52(text: string): number {
+  const [high, low] = halves(text);
+  return (high & 0xfffff) * 0x1_0000_0000 + low;
+}
+
+/** The 64-bit product is done in two 32-bit halves: prime = 2^40 + 0x1b3. */
+function halves(text: string): readonly [number, number] {
   let high = 0xcbf29ce4;
   let low = 0x84222325;
   for (const byte of new TextEncoder().encode(text)) {
@@ -19,7 +31,7 @@ export function fnv1a64(text: string): string {
     high = (Math.imul(high, 0x1b3) + Math.floor(product / 0x1_0000_0000) + (mixed << 8)) >>> 0;
     low = product >>> 0;
   }
-  return hex(high) + hex(low);
+  return [high, low];
 }
 
 function hex(half: number): string {

@@ -3,6 +3,7 @@ import { epochMs } from "#shared/lib/time.ts";
 import type { Command, CommandType, Envelope } from "#shared/registry/command.ts";
 import { decodeCommand } from "#shared/registry/decode.ts";
 import { digest } from "#shared/registry/digest.ts";
+import { emptyFingerprint, lengthenChain, remark } from "#shared/registry/fingerprint.ts";
 import { recallKey, rememberKey, scopedKey } from "#shared/registry/keys.ts";
 import { configureCluster, createCluster } from "#shared/registry/reducers/cluster.ts";
 import {
@@ -62,6 +63,7 @@ export function emptyState(): RegistryState {
     keys: new Map(),
     versions: new Map(),
     topicVersions: { cluster: 0, members: 0, zones: 0, weights: 0, nodes: 0, users: 0 },
+    fingerprint: emptyFingerprint(),
   };
 }
 
@@ -88,6 +90,12 @@ const REDUCERS: { readonly [T in CommandType]: Reducer<T> } = {
  */
 export function applyEntry(state: RegistryState, entry: LogEntry): Applied {
   assert(entry.index === state.index + 1, "entries are applied one by one, in order");
+  const applied = take(state, entry);
+  if (applied.halted === null) lengthenChain(state, applied.result);
+  return applied;
+}
+
+function take(state: RegistryState, entry: LogEntry): Applied {
   if (entry.kind !== "command") {
     advance(state, entry);
     return { ...NOTHING, effectIndex: entry.index };
@@ -158,6 +166,7 @@ function run(state: RegistryState, { expect }: Envelope, command: Command): Effe
   const outcome = reducer(state, command as never, { index, at });
   if (!outcome.ok) return { result: outcome };
   versionsAfter(state, outcome.touched);
+  remark(state, outcome.touched);
   const changes = outcome.touched.map((touched): Change => ({ index, at, ...touched }));
   return { result: { ok: true, value: outcome.value }, changes };
 }

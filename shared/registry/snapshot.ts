@@ -5,9 +5,11 @@ import { byText, canonicalJson } from "#shared/lib/order.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
 import { NewMember, PasswordVerifier, TOPICS, type Topic } from "#shared/registry/command.ts";
 import { breaches } from "#shared/registry/invariants.ts";
+import { emptyFingerprint, markAll, stateHash } from "#shared/registry/fingerprint.ts";
 import { membersByUid } from "#shared/registry/queries/members.ts";
 import { nodesByUuid } from "#shared/registry/queries/nodes.ts";
 import { zonesById } from "#shared/registry/queries/zones.ts";
+import { textOf } from "#shared/registry/texts.ts";
 import {
   SETTINGS_DEFAULT,
   versionKey,
@@ -99,6 +101,9 @@ const Snapshot = Type.Object({
   keys: Type.Array(Type.Object({ key: Id, digest: Type.String(), index: Count, at: At, result: Result })),
   /** `[topic/id, index]`. */
   versions: Type.Array(Type.Tuple([Id, Count])),
+  /** The chain of the fingerprint, and the hash that the whole state has. */
+  chain: Type.String({ maxLength: 16 }),
+  hash: Type.String({ maxLength: 16 }),
   topicVersions: Type.Object({
     cluster: Count,
     members: Count,
@@ -111,9 +116,6 @@ const Snapshot = Type.Object({
 type Snapshot = Static<typeof Snapshot>;
 
 const validator = Compile(Snapshot);
-
-/** Canonical texts of records. They are replaced, never mutated, so a text holds as long as its record does. */
-const texts = new WeakMap<object, string>();
 
 /**
  * The state as versioned JSON. Equal states give equal text, however they came about. Holds password verifiers and logins.
@@ -149,18 +151,11 @@ export function encodeState(state: Readonly<RegistryState>): string {
     keys: list([...state.keys].map(([key, record]) => textOf(record, () => ({ key, ...record })))),
     versions: list(sorted(state.versions).map(([key, version]) => `[${JSON.stringify(key)},${version}]`)),
     topicVersions: canonicalJson(state.topicVersions),
+    chain: canonicalJson(state.fingerprint.chain),
+    hash: canonicalJson(stateHash(state)),
   };
   const parts = sorted(new Map(Object.entries(fields))).map(([name, text]) => `"${name}":${text}`);
   return `{${parts.join(",")}}`;
-}
-
-/** The record's text; `form` is what is written in its place. */
-function textOf(record: object, form: () => object = () => record): string {
-  const known = texts.get(record);
-  if (known !== undefined) return known;
-  const text = canonicalJson(form());
-  texts.set(record, text);
-  return text;
 }
 
 function list(items: readonly string[]): string {
@@ -192,9 +187,14 @@ export function decodeState(text: string): RegistryState {
     keys: unique(snapshot.keys, "keys", ({ key, ...record }) => [key, record]),
     versions: unique(snapshot.versions, "versions", (pair) => pair),
     topicVersions: snapshot.topicVersions,
+    fingerprint: { ...emptyFingerprint(), chain: snapshot.chain },
   };
+  markAll(state);
   const [breach] = breaches(state);
   if (breach !== undefined) throw new Error(`the snapshot is damaged: ${breach}`);
+  if (snapshot.hash !== "" && snapshot.hash !== stateHash(state)) {
+    throw new Error("the snapshot is damaged: what it holds does not give its hash");
+  }
   return state;
 }
 
@@ -249,6 +249,8 @@ function upgraded(v1: SnapshotV1): object {
     members: members.map((member) => ({ ...member, failedAt: null })),
     versions: ids.flatMap(([topic, all]) => all.map((id) => [versionKey(topic, id), index])),
     topicVersions: Object.fromEntries(TOPICS.map((topic) => [topic, index])),
+    chain: "",
+    hash: "",
   };
 }
 

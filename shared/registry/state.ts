@@ -109,6 +109,17 @@ export interface RegistryState {
   readonly versions: Map<string, number>;
   /** Index of the last change of any record of a topic, deletions included; 0 before the first. */
   readonly topicVersions: Record<Topic, number>;
+  readonly fingerprint: Fingerprint;
+}
+
+/** See fingerprint.ts. */
+export interface Fingerprint {
+  /** `topic/id` of each record → its mark. */
+  readonly marks: Map<string, number>;
+  /** Of all marks, modulo 2^52. */
+  sum: number;
+  /** Over every entry's answer so far, in order. */
+  chain: string;
 }
 
 /** The key of a record in `versions`. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import type { Command } from "#shared/registry/command.ts";
 import { emptyState } from "#shared/registry/reduce.ts";
+import { stateHash } from "#shared/registry/fingerprint.ts";
 import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import { makeCluster, makeMember, RegistryLog } from "#test/support/registry-log.ts";
 
@@ -91,7 +92,8 @@ test("the text is the format that later versions must be able to read", () => {
   const log = new RegistryLog();
   log.must({ type: "zone.create", name: "a" });
   expect(encodeState(log.state)).toBe(
-    '{"at":1,"cluster":null,"format":2,"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
+    `{"at":1,"chain":"${log.state.fingerprint.chain}","cluster":null,"format":2,"hash":"${stateHash(log.state)}",` +
+      '"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
       '"nodes":[],"sessions":[{"ack":1,"peer":"peer-1","results":[{"result":{"ok":true,"value":{"id":1}},"seq":1}],' +
       '"session":1}],"term":1,"tombstones":[],"topicVersions":{"cluster":0,"members":0,"nodes":0,"users":0,"weights":0,' +
       '"zones":1},"users":[],"versions":[["zones/1",1]],"weights":{},"zones":[{"id":1,"name":"a"}]}',
@@ -100,24 +102,24 @@ test("the text is the format that later versions must be able to read", () => {
 
 test("the format before is read: nobody has failed, settings are the first ones, every record changed at the snapshot", () => {
   const { state } = full();
-  const { versions, topicVersions, ...now } = JSON.parse(encodeState(state)) as Record<string, never>;
+  const { versions, topicVersions, chain, hash, ...now } = JSON.parse(encodeState(state)) as Record<
+    string,
+    never
+  >;
   const { settings, ...cluster } = now["cluster"] as unknown as { settings: object };
   const members = (now["members"] as unknown as { failedAt?: null }[]).map((member) => {
     delete member.failedAt;
     return member;
   });
   const read = decodeState(JSON.stringify({ ...now, format: 1, cluster, members }));
-  expect({ ...read, versions: null, topicVersions: null }).toEqual({
-    ...state,
-    versions: null,
-    topicVersions: null,
-  });
+  const unknown = { versions: null, topicVersions: null, fingerprint: null };
+  expect({ ...read, ...unknown }).toEqual({ ...state, ...unknown });
   expect(new Set([...read.versions.values(), ...Object.values(read.topicVersions)])).toEqual(
     new Set([state.index]),
   );
   expect([...read.versions.keys()].toSorted()).toEqual([...state.versions.keys()].toSorted());
   expect(settings).toEqual({ candidatePoolSize: 10, failedAfterMs: 60_000 });
-  expect([versions, topicVersions].every((part) => part !== undefined)).toBe(true);
+  expect([versions, topicVersions, chain, hash].every((part) => part !== undefined)).toBe(true);
 });
 
 describe("a text that is not understood is refused with a reason", () => {
@@ -138,6 +140,18 @@ describe("a text that is not understood is refused with a reason", () => {
       { ...good, members: [member, { ...member, peer: "p", uid: 2 }] },
       "are equal",
     ],
+    [
+      "a record that was changed",
+      {
+        ...good,
+        zones: [
+          { id: 1, name: "one" },
+          { id: 2, name: "owt" },
+        ],
+      },
+      "does not give its hash",
+    ],
+    ["an answer that was changed", { ...good, chain: "0123456789abcdef" }, "does not give its hash"],
     ["a zone from the future", { ...good, nextZoneId: 2 }, "the zone 2 is not below the next one"],
     ["a uid that will be given again", { ...good, nextUid: 3 }, "the uid 3 is not below the next one"],
     ["a uid from the future", { ...good, nextUid: 2 }, "is not below the next one"],
