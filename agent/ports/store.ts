@@ -6,10 +6,13 @@ import type { MemberId } from "#shared/lib/ids.ts";
 
 /**
  * The log and the state that elections depend on. A promise that resolves means: on disk (fsync), or the call said `sync: false`.
- * A failed write rejects and must stop consensus on this agent: what reached the disk is then unknown.
+ * A failed write rejects with WriteFailed and must stop consensus on this agent: what reached the disk is then unknown.
  */
 export interface LogStore {
-  /** All that is retained. Rejects with StoreDamaged when a record in the middle is damaged; a torn tail is cut and told in `cut`. */
+  /**
+   * All that is retained. Rejects with StoreDamaged when a record in the middle is damaged, missing, or another one than was
+   * written; a torn tail is cut and told in `cut`.
+   */
   load(): Promise<{
     readonly hardState: HardState;
     readonly entries: readonly Entry[];
@@ -73,6 +76,21 @@ export interface Stores {
   readonly bootstrap: BootstrapStore;
   /** Removes log, snapshots and cluster identity in one synced batch; the host's own uuid and bootstrap state stay. */
   forgetCluster(): Promise<void>;
+}
+
+/**
+ * A write failed. What reached the disk is unknown from here on, so every later write of these stores rejects with the same
+ * error until they are opened anew.
+ */
+export class WriteFailed extends Error {
+  override readonly name = "WriteFailed";
+  /** True when the disk had no room, or no more for this user (ENOSPC, EDQUOT). */
+  readonly full: boolean;
+
+  constructor(cause: unknown, options: { readonly full: boolean }) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.full = options.full;
+  }
 }
 
 /** The disk holds something that cannot be what was written. `advice` says what an operator should do. */

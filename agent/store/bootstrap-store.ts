@@ -1,6 +1,7 @@
 import { Compile } from "typebox/compile";
 import { Type } from "typebox";
 
+import type { CountedWrites } from "./counted-writes.ts";
 import { KEYS } from "./keys.ts";
 import { openJson, sealRecord, type Checker } from "./record.ts";
 import type { Database } from "./database.ts";
@@ -33,9 +34,11 @@ const IDLE: BootstrapState = { name: "idle" };
 /** Where this host's bootstrap stands; `idle` on a fresh disk. */
 export class LevelBootstrapStore implements BootstrapStore {
   readonly #db: Database;
+  readonly #writes: CountedWrites;
 
-  constructor(deps: { readonly db: Database }) {
+  constructor(deps: { readonly db: Database; readonly writes: CountedWrites }) {
     this.#db = deps.db;
+    this.#writes = deps.writes;
   }
 
   async load(): Promise<BootstrapState> {
@@ -44,6 +47,7 @@ export class LevelBootstrapStore implements BootstrapStore {
   }
 
   async save(state: BootstrapState): Promise<void> {
-    await this.#db.put(KEYS.bootstrap, sealRecord(JSON.stringify(state)), { sync: true });
+    const value = sealRecord(JSON.stringify(state));
+    await this.#writes.aside([{ type: "put", key: KEYS.bootstrap, value }], { sync: true });
   }
 }

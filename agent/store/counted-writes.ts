@@ -4,7 +4,7 @@ import { constants, open, type FileHandle } from "node:fs/promises";
 import type { Database, Step } from "./database.ts";
 import { KEYS, numberIn, numbered, under } from "./keys.ts";
 import { REJOIN_ADVICE, openRecord, sealRecord } from "./record.ts";
-import { StoreDamaged } from "#agent/ports/store.ts";
+import { StoreDamaged, WriteFailed } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 // LevelDB forgets without a word what stands behind a damaged byte of its own write-ahead log, and has no setting that
@@ -32,12 +32,19 @@ export async function beginCount(db: Database): Promise<boolean> {
   return true;
 }
 
-/** The synced batches that consensus relies on, counted, so that it is noticed when one of them is gone. */
+/**
+ * Everything that is written to the database, one batch after the other. The synced batches that consensus relies on are
+ * counted, so that it is noticed when one of them is gone.
+ *
+ * After one failed write there is no other. LevelDB may have left half a record in its log; it would take a next one, call it
+ * durable, and drop it together with the half at the next opening.
+ */
 export class CountedWrites implements AsyncDisposable {
   readonly #db: Database;
   readonly #mark: FileHandle;
   #count: number;
   #turn: Promise<unknown> = Promise.resolve();
+  #failure: WriteFailed | null = null;
 
   private constructor(db: Database, mark: FileHandle, count: number) {
     this.#db = db;
@@ -57,16 +64,40 @@ export class CountedWrites implements AsyncDisposable {
     }
   }
 
-  /** One atomic, synced batch, after those before it: out of order they would look like a loss. */
+  /** Why nothing can be written any more; null while all is well. */
+  get failure(): WriteFailed | null {
+    return this.#failure;
+  }
+
+  /** One atomic, synced, counted batch. Rejects with WriteFailed, as does everything after it. */
   write(steps: readonly Step[]): Promise<void> {
-    const turn = this.#turn.then(() => this.#write(steps));
-    this.#turn = turn.catch(() => undefined);
-    return turn;
+    return this.#inTurn(() => this.#write(steps));
+  }
+
+  /** One atomic batch that is not counted: its loss is noticed by other means, or does no harm. Fails like `write`. */
+  aside(steps: readonly Step[], options: { readonly sync: boolean }): Promise<void> {
+    return this.#inTurn(() => this.#db.batch([...steps], options));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#turn;
     await this.#mark.close();
+  }
+
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(() => this.#attempt(write));
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #attempt(write: () => Promise<void>): Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    try {
+      await write();
+    } catch (error) {
+      this.#failure = new WriteFailed(error, { full: saysFull(error) });
+      throw this.#failure;
+    }
   }
 
   async #write(steps: readonly Step[]): Promise<void> {
@@ -82,6 +113,17 @@ export class CountedWrites implements AsyncDisposable {
     // In place, a page that is there: some microseconds, where a turn through the thread pool costs a multiple.
     writeSync(this.#mark.fd, sealRecord(String(now).padStart(DIGITS, "0")), 0, MARK_BYTES, 0);
   }
+}
+
+/** LevelDB passes on the system's words and no number. */
+function saysFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as Error & { code?: string };
+  return (
+    code === "ENOSPC" ||
+    code === "EDQUOT" ||
+    /No space left on device|Disk quota exceeded/.test(error.message)
+  );
 }
 
 /** How many were counted so far; `told` is what the mark says. */

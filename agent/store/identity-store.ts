@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { Compile } from "typebox/compile";
 import { Type, type Static } from "typebox";
 
+import type { CountedWrites } from "./counted-writes.ts";
 import { KEYS } from "./keys.ts";
 import { openJson, sealRecord } from "./record.ts";
 import type { Database } from "./database.ts";
@@ -38,10 +39,12 @@ const ClusterRecord = Compile(
 /** Who this host is, by itself and in its cluster. */
 export class LevelIdentityStore implements IdentityStore {
   readonly #db: Database;
+  readonly #writes: CountedWrites;
   #host: Promise<Host> | null = null;
 
-  constructor(deps: { readonly db: Database }) {
+  constructor(deps: { readonly db: Database; readonly writes: CountedWrites }) {
     this.#db = deps.db;
+    this.#writes = deps.writes;
   }
 
   /** Counts once per opening of the database, however often it is asked. */
@@ -68,7 +71,8 @@ export class LevelIdentityStore implements IdentityStore {
   }
 
   async saveCluster(identity: ClusterIdentity): Promise<void> {
-    await this.#db.put(KEYS.cluster, sealRecord(JSON.stringify(identity)), { sync: true });
+    const value = sealRecord(JSON.stringify(identity));
+    await this.#writes.aside([{ type: "put", key: KEYS.cluster, value }], { sync: true });
   }
 
   async #countStart(): Promise<Host> {
@@ -85,6 +89,7 @@ export class LevelIdentityStore implements IdentityStore {
   }
 
   async #writeHost(host: Host): Promise<void> {
-    await this.#db.put(KEYS.host, sealRecord(JSON.stringify(host)), { sync: true });
+    const value = sealRecord(JSON.stringify(host));
+    await this.#writes.aside([{ type: "put", key: KEYS.host, value }], { sync: true });
   }
 }

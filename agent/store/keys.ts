@@ -17,7 +17,9 @@ export const KEYS = {
   cluster: "cluster/identity",
   /** Term, vote and commit index. */
   hardState: "log/hard-state",
-  /** `log/entry/INDEX`: one entry of the log. */
+  /** Index and hash of what the retained log follows; see log-store.ts. */
+  anchor: "log/anchor",
+  /** `log/entry/INDEX`: one entry of the log; see entry-record.ts. */
   entry: "log/entry/",
   /** `snapshot/head/GENERATION`: a whole snapshot; without it its parts are leftovers of a save that did not end. */
   snapshotHead: "snapshot/head/",

@@ -1,10 +1,11 @@
 import { Compile } from "typebox/compile";
-import { Type } from "typebox";
+import { Type, type Static } from "typebox";
 
 import type { CountedWrites } from "./counted-writes.ts";
-import { KEYS, numberIn, numbered, under } from "./keys.ts";
-import { REJOIN_ADVICE, openJson, openRecord, sealRecord } from "./record.ts";
 import type { Database, Step } from "./database.ts";
+import { CHAIN_START, checkLink, indexOf, readEntry, sealEntry, type LinkedEntry } from "./entry-record.ts";
+import { KEYS, numbered, under } from "./keys.ts";
+import { REJOIN_ADVICE, hashOf, openJson, openRecord, sealRecord } from "./record.ts";
 import type { Log } from "#agent/ports/log.ts";
 import { StoreDamaged, type LogStore } from "#agent/ports/store.ts";
 import type { Entry } from "#shared/consensus/messages.ts";
@@ -17,23 +18,37 @@ const HardStateRecord = Compile(
 );
 const FRESH: HardState = { term: 0, vote: null, commit: 0 };
 
-/** `INDEX TERM KIND DATA`: the data is text already and is not encoded a second time. */
-const ENTRY = /^(\d{1,16}) (\d{1,16}) (noop|command|config) /;
+const Anchor = Type.Object({ index: Count, hash: Type.String({ pattern: "^[0-9a-f]{8}$" }) });
+/** What the retained entries follow: the last one that was forgotten, or nothing (CHAIN_START) where a log began. */
+type Anchor = Static<typeof Anchor>;
+const AnchorRecord = Compile(Anchor);
 
-/** Entries read from the disk in one go. */
+/** Bytes read from the disk in one go, and entries. */
+const READ_BYTES = 1024 * 1024;
 const READ_ENTRIES = 1000;
+/** Entries forgotten in one batch; a synced write may have to wait for one. */
+const FORGET_ENTRIES = 512;
+
+/** First and last entry on disk, and the hash of the last. */
+interface Extent {
+  readonly first: number;
+  readonly last: number;
+  readonly hash: string;
+}
 
 /**
- * The log in Level: one record per entry, and one for the hard state, which changes in the same batch. Appends and
- * resets come one at a time (the pool's threads would reorder them); a compaction may run beside them.
+ * The log in Level: one record per entry, chained (entry-record.ts), the anchor of the chain, and the hard state, which changes
+ * in the same batch as the entries. Appends and resets come one at a time; a compaction may run beside them.
+ *
+ * Whenever there are entries, there is an anchor: the first entry of an empty log writes it, a compaction moves it before it
+ * removes anything. Entries at or below it are leftovers of a compaction that broke off.
  */
 export class LevelLogStore implements LogStore {
   readonly #db: Database;
   readonly #writes: CountedWrites;
   readonly #log: Log;
-  /** Indexes of the first and the last entry on disk; null when there are none, undefined before they are known. */
-  #range: { first: number; last: number } | null | undefined;
-  #failed: Error | null = null;
+  /** Null when there are no entries, undefined before it is known. */
+  #extent: Extent | null | undefined;
 
   constructor(deps: { readonly db: Database; readonly writes: CountedWrites; readonly log: Log }) {
     this.#db = deps.db;
@@ -44,91 +59,120 @@ export class LevelLogStore implements LogStore {
   async load(): Promise<{ hardState: HardState; entries: Entry[]; cut: number }> {
     const record = await this.#db.get(KEYS.hardState);
     const hardState = record === undefined ? FRESH : openJson(record, HardStateRecord, "term and vote");
+    const anchor = await this.#anchor();
+    if (anchor !== null) await this.#forget(0, anchor.index);
     const entries: Entry[] = [];
-    const bad: number[] = [];
-    for await (const [index, entry] of this.#read()) {
-      if (entry === null) bad.push(index);
-      else entries.push(entry);
+    const torn: number[] = [];
+    let last = anchor;
+    for await (const [index, read] of this.#read()) {
+      if (read === "torn") {
+        torn.push(index);
+        continue;
+      }
+      if (torn[0] !== undefined) throw failsChecksum(torn[0]);
+      if (last === null) throw noAnchor();
+      checkLink(read, last);
+      entries.push(read.entry);
+      last = { index, hash: read.hash };
     }
-    const cut = await this.#cutTail(entries, bad, hardState.commit);
-    checkContiguous(entries);
     if (record === undefined && entries.length > 0) {
       throw new StoreDamaged("the log has entries but no record of term and vote", REJOIN_ADVICE);
     }
-    const last = entries.at(-1);
-    this.#range = last === undefined ? null : { first: last.index - entries.length + 1, last: last.index };
-    return { hardState, entries, cut };
+    await this.#cutTail(torn, hardState.commit);
+    this.#extent =
+      last === null || entries.length === 0
+        ? null
+        : { first: last.index - entries.length + 1, last: last.index, hash: last.hash };
+    return { hardState, entries, cut: torn.length };
   }
 
   async append(batch: Parameters<LogStore["append"]>[0]): Promise<void> {
     const steps: Step[] = [];
-    let range = await this.#known();
-    if (batch.truncateFrom !== null && range !== null) {
-      for (let index = batch.truncateFrom; index <= range.last; index += 1) {
+    const before = await this.#known();
+    let extent = before;
+    if (batch.truncateFrom !== null && before !== null && batch.truncateFrom <= before.last) {
+      for (let index = batch.truncateFrom; index <= before.last; index += 1) {
         steps.push({ type: "del", key: numbered(KEYS.entry, index) });
       }
-      const last = Math.min(range.last, batch.truncateFrom - 1);
-      range = last < range.first ? null : { first: range.first, last };
+      const last = batch.truncateFrom - 1;
+      extent = last < before.first ? null : { ...before, last, hash: await this.#hashAt(last) };
     }
     for (const entry of batch.entries) {
-      assert(range === null || entry.index === range.last + 1, "the log on disk has no gap and no overlap");
-      steps.push({
-        type: "put",
-        key: numbered(KEYS.entry, entry.index),
-        value: sealRecord(entryText(entry)),
-      });
-      range = { first: range?.first ?? entry.index, last: entry.index };
+      const { index } = entry;
+      assert(extent === null || index === extent.last + 1, "the log on disk has no gap and no overlap");
+      if (extent === null) steps.push(anchorStep({ index: index - 1, hash: CHAIN_START }));
+      const { record, hash }: { record: Buffer; hash: string } = sealEntry(
+        entry,
+        extent?.hash ?? CHAIN_START,
+      );
+      steps.push({ type: "put", key: numbered(KEYS.entry, index), value: record });
+      extent = { first: extent?.first ?? index, last: index, hash };
     }
     if (batch.hardState !== null) steps.push(hardStateStep(batch.hardState));
     if (steps.length === 0) return;
-    await this.#write(steps, batch.sync);
-    this.#range = range;
+    await (batch.sync ? this.#writes.write(steps) : this.#writes.aside(steps, { sync: false }));
+    this.#extent = this.#sinceForgotten(before, extent);
   }
 
   async compact(upTo: number): Promise<void> {
-    const range = await this.#known();
-    if (range === null || upTo < range.first) return;
-    await this.#db.clear({ gte: KEYS.entry, lte: numbered(KEYS.entry, upTo) });
+    const extent = await this.#known();
+    if (extent === null || upTo < extent.first) return;
+    const index = Math.min(upTo, extent.last);
+    // Synced, for what follows is not: a power cut could otherwise keep the removals and lose the anchor.
+    await this.#writes.aside([anchorStep({ index, hash: await this.#hashAt(index) })], { sync: true });
+    await this.#forget(extent.first, index);
     // Appends may have come in between; they change only the end.
     const now = await this.#known();
-    if (now !== null) this.#range = upTo >= now.last ? null : { first: upTo + 1, last: now.last };
+    if (now !== null) this.#extent = index >= now.last ? null : { ...now, first: index + 1 };
   }
 
   async reset(hardState: HardState): Promise<void> {
     const keys = await this.#db.keys(under(KEYS.entry)).all();
-    const steps: Step[] = [...keys.map((key) => ({ type: "del" as const, key })), hardStateStep(hardState)];
-    await this.#write(steps, true);
-    this.#range = null;
+    const steps: Step[] = [...keys, KEYS.anchor].map((key) => ({ type: "del", key }));
+    await this.#writes.write([...steps, hardStateStep(hardState)]);
+    this.#extent = null;
   }
 
-  /** The database was emptied by somebody else. */
+  /** Somebody else changed what the database holds. */
   forgotten(): void {
-    this.#range = null;
+    this.#extent = undefined;
   }
 
-  /** After one failed write nobody knows what the disk holds, so there is no second try. */
-  async #write(steps: Step[], sync: boolean): Promise<void> {
-    if (this.#failed !== null) throw this.#failed;
-    try {
-      await (sync ? this.#writes.write(steps) : this.#db.batch(steps));
-    } catch (error) {
-      this.#failed = error as Error;
-      throw error;
-    }
+  /** What an append leaves, when a compaction may have moved the beginning since it looked. */
+  #sinceForgotten(before: Extent | null, after: Extent | null): Extent | null {
+    const now = this.#extent;
+    if (after === null || before === null || now === null || now === undefined) return after;
+    return after.first === before.first ? { ...after, first: now.first } : after;
   }
 
-  async #known(): Promise<{ first: number; last: number } | null> {
-    if (this.#range !== undefined) return this.#range;
-    const [first] = await this.#db.keys({ ...under(KEYS.entry), limit: 1 }).all();
-    const [last] = await this.#db.keys({ ...under(KEYS.entry), limit: 1, reverse: true }).all();
-    this.#range =
-      first === undefined || last === undefined ? null : { first: indexOf(first), last: indexOf(last) };
-    return this.#range;
+  async #known(): Promise<Extent | null> {
+    if (this.#extent !== undefined) return this.#extent;
+    const [key] = await this.#db.keys({ ...under(KEYS.entry), limit: 1, reverse: true }).all();
+    const anchor = await this.#anchor();
+    const last = key === undefined ? 0 : indexOf(key);
+    if (key !== undefined && anchor === null) throw noAnchor();
+    this.#extent =
+      key === undefined || anchor === null || last <= anchor.index
+        ? null
+        : { first: anchor.index + 1, last, hash: await this.#hashAt(last) };
+    return this.#extent;
   }
 
-  /** Index and entry of each record in order; null for one that is not what was written. */
-  async *#read(): AsyncGenerator<[number, Entry | null]> {
-    await using records = this.#db.iterator(under(KEYS.entry));
+  async #anchor(): Promise<Anchor | null> {
+    const record = await this.#db.get(KEYS.anchor);
+    return record === undefined ? null : openJson(record, AnchorRecord, "the log's beginning");
+  }
+
+  async #hashAt(index: number): Promise<string> {
+    const record = await this.#db.get(numbered(KEYS.entry, index));
+    if (record === undefined) throw new StoreDamaged(`the log entry ${index} is missing`, REJOIN_ADVICE);
+    if (openRecord(record) === null) throw failsChecksum(index);
+    return hashOf(record);
+  }
+
+  /** Index and record of each entry in order. */
+  async *#read(): AsyncGenerator<[number, LinkedEntry | "torn"]> {
+    await using records = this.#db.iterator({ ...under(KEYS.entry), highWaterMarkBytes: READ_BYTES });
     for (
       let some = await records.nextv(READ_ENTRIES);
       some.length > 0;
@@ -136,26 +180,31 @@ export class LevelLogStore implements LogStore {
     ) {
       for (const [key, value] of some) {
         const index = indexOf(key);
-        yield [index, parseEntry(index, value)];
+        yield [index, readEntry(index, value)];
       }
     }
   }
 
-  /**
-   * Removes bad records at the end. What is known to be committed was promised to others and is never cut: losing it
-   * silently could lose an acknowledged write.
-   */
-  async #cutTail(entries: readonly Entry[], bad: readonly number[], commit: number): Promise<number> {
-    const first = bad[0];
-    if (first === undefined) return 0;
-    const last = entries.at(-1)?.index ?? 0;
-    if (first <= commit || first < last) {
-      throw new StoreDamaged(`the log entry ${first} fails its checksum`, REJOIN_ADVICE);
+  /** Removes entries in small batches, from the oldest on. */
+  async #forget(from: number, upTo: number): Promise<void> {
+    const range = { gte: numbered(KEYS.entry, from), lte: numbered(KEYS.entry, upTo) };
+    const keys = await this.#db.keys(range).all();
+    for (let at = 0; at < keys.length; at += FORGET_ENTRIES) {
+      const steps = keys.slice(at, at + FORGET_ENTRIES).map((key) => ({ type: "del" as const, key }));
+      await this.#writes.aside(steps, { sync: false });
     }
-    this.#log.warn({ from: first, entries: bad.length }, "cut a torn end of the log");
-    const steps: Step[] = bad.map((index) => ({ type: "del", key: numbered(KEYS.entry, index) }));
-    await this.#write(steps, true);
-    return bad.length;
+  }
+
+  /**
+   * Removes torn records, behind which there is nothing. What is known to be committed was promised to others and is never
+   * cut: losing it silently could lose an acknowledged write.
+   */
+  async #cutTail(torn: readonly number[], commit: number): Promise<void> {
+    const [first] = torn;
+    if (first === undefined) return;
+    if (first <= commit) throw failsChecksum(first);
+    this.#log.warn({ from: first, entries: torn.length }, "cut a torn end of the log");
+    await this.#writes.write(torn.map((index) => ({ type: "del", key: numbered(KEYS.entry, index) })));
   }
 }
 
@@ -163,32 +212,15 @@ function hardStateStep({ term, vote, commit }: HardState): Step {
   return { type: "put", key: KEYS.hardState, value: sealRecord(JSON.stringify({ term, vote, commit })) };
 }
 
-function entryText(entry: Entry): string {
-  return `${entry.index} ${entry.term} ${entry.kind} ${entry.data}`;
+/** Also what a migration writes: see format-2.ts. */
+export function anchorStep(anchor: Anchor): Step {
+  return { type: "put", key: KEYS.anchor, value: sealRecord(JSON.stringify(anchor)) };
 }
 
-function parseEntry(index: number, record: Uint8Array): Entry | null {
-  const text = openRecord(record);
-  const match = text === null ? null : ENTRY.exec(text);
-  if (text === null || match === null || Number(match[1]) !== index) return null;
-  const kind = match[3] as Entry["kind"];
-  return { index, term: Number(match[2]), kind, data: text.slice(match[0].length) };
+function failsChecksum(index: number): StoreDamaged {
+  return new StoreDamaged(`the log entry ${index} fails its checksum`, REJOIN_ADVICE);
 }
 
-function indexOf(key: string): number {
-  const index = numberIn(KEYS.entry, key);
-  if (index === null) throw new StoreDamaged(`${key} is no key of a log entry`, REJOIN_ADVICE);
-  return index;
-}
-
-function checkContiguous(entries: readonly Entry[]): void {
-  for (const [i, entry] of entries.entries()) {
-    const before = entries[i - 1];
-    if (before !== undefined && entry.index !== before.index + 1) {
-      throw new StoreDamaged(
-        `log entries ${before.index + 1} to ${entry.index - 1} are missing`,
-        REJOIN_ADVICE,
-      );
-    }
-  }
+function noAnchor(): StoreDamaged {
+  return new StoreDamaged("the log has entries but no record of where it begins", REJOIN_ADVICE);
 }

@@ -28,8 +28,8 @@ export async function openStores(
   const db: Database = new Level(dir, { keyEncoding: "utf8", valueEncoding: "view" });
   await openDatabase(db, dir);
   try {
-    await settleFormat(db, dir);
-    if (await beginCount(db)) {
+    const migrated = await settleFormat(db, dir, deps.log);
+    if ((await beginCount(db)) || migrated) {
       await db.close();
       await openDatabase(db, dir);
     }
@@ -52,9 +52,9 @@ function storesOn(db: Database, writes: CountedWrites, log: Log): Stores & Async
   const logStore = new LevelLogStore({ db, writes, log });
   return {
     log: logStore,
-    snapshots: new LevelSnapshotStore({ db, log }),
-    identity: new LevelIdentityStore({ db }),
-    bootstrap: new LevelBootstrapStore({ db }),
+    snapshots: new LevelSnapshotStore({ db, writes, log }),
+    identity: new LevelIdentityStore({ db, writes }),
+    bootstrap: new LevelBootstrapStore({ db, writes }),
     async forgetCluster() {
       const steps: Step[] = [];
       for (const prefix of CLUSTER_RANGES) {

@@ -14,9 +14,15 @@ export const REJOIN_ADVICE =
 
 /** The text as a record. */
 export function sealRecord(text: string): Buffer {
+  return sealHashed(text).record;
+}
+
+/** The same, with the checksum that now stands in front of it. */
+export function sealHashed(text: string): { readonly record: Buffer; readonly hash: string } {
   const record = Buffer.from(PLACE_OF_CRC + text);
-  record.write(hex(crc32(record.subarray(CRC_CHARS))), 0, "latin1");
-  return record;
+  const hash = hex(crc32(record.subarray(CRC_CHARS)));
+  record.write(hash, 0, "latin1");
+  return { record, hash };
 }
 
 /** The record's text; null when it is not what was written. */
@@ -25,6 +31,11 @@ export function openRecord(record: Uint8Array): string | null {
   if (bytes.length < CRC_CHARS) return null;
   const body = bytes.subarray(CRC_CHARS);
   return bytes.toString("latin1", 0, CRC_CHARS) === hex(crc32(body)) ? body.toString("utf8") : null;
+}
+
+/** The checksum of a record, as it stands in front of it. */
+export function hashOf(record: Uint8Array): string {
+  return Buffer.from(record.buffer, record.byteOffset, record.byteLength).toString("latin1", 0, CRC_CHARS);
 }
 
 /** A schema's check, as TypeBox compiles it. */

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { promisify } from "node:util";
-import { zstdCompress, zstdDecompress } from "node:zlib";
+import { crc32, zstdCompress, zstdDecompress } from "node:zlib";
 
 import { Compile } from "typebox/compile";
 import { Type, type Static } from "typebox";
 
+import type { CountedWrites } from "./counted-writes.ts";
 import { KEYS, numberIn, numbered, under } from "./keys.ts";
 import { REJOIN_ADVICE, openJson, sealRecord } from "./record.ts";
 import type { Database, Step } from "./database.ts";
@@ -23,6 +24,8 @@ const Head = Type.Object({
   bytes: Type.Integer({ minimum: 0 }),
   sha256: Type.String({ minLength: 64, maxLength: 64 }),
   parts: Type.Integer({ minimum: 1 }),
+  /** CRC-32 of each part, so that they can be read back one by one; absent in what earlier versions wrote. */
+  crcs: Type.Optional(Type.Array(Type.Integer({ minimum: 0 }))),
 });
 type Head = Static<typeof Head>;
 const HeadRecord = Compile(Head);
@@ -35,11 +38,13 @@ const decompress = promisify(zstdDecompress);
 /** Snapshots in Level: parts first, and last the head that makes them a snapshot. Generations number the saves. */
 export class LevelSnapshotStore implements SnapshotStore {
   readonly #db: Database;
+  readonly #writes: CountedWrites;
   readonly #log: Log;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(deps: { readonly db: Database; readonly log: Log }) {
+  constructor(deps: { readonly db: Database; readonly writes: CountedWrites; readonly log: Log }) {
     this.#db = deps.db;
+    this.#writes = deps.writes;
     this.#log = deps.log;
   }
 
@@ -81,12 +86,14 @@ export class LevelSnapshotStore implements SnapshotStore {
     await this.#sweep(new Set(generations)); // Parts of a save that failed would carry the same number.
     const packed = await compress(body);
     const parts = Math.max(1, Math.ceil(packed.length / PART_BYTES));
+    const crcs: number[] = [];
     for (let part = 0; part < parts; part += 1) {
-      const piece = packed.subarray(part * PART_BYTES, (part + 1) * PART_BYTES);
+      const value = packed.subarray(part * PART_BYTES, (part + 1) * PART_BYTES);
+      crcs.push(crc32(value));
       // Each one synced: LevelDB may change to a new log file in between, and the last sync would not cover the old one.
-      await this.#db.put(partKey(generation, part), piece, { sync: true });
+      await this.#writes.aside([{ type: "put", key: partKey(generation, part), value }], { sync: true });
     }
-    const head: Head = { meta, bytes: body.length, sha256: sha256(body), parts };
+    const head: Head = { meta, bytes: body.length, sha256: sha256(body), parts, crcs };
     const steps: Step[] = [
       { type: "put", key: numbered(KEYS.snapshotHead, generation), value: sealRecord(JSON.stringify(head)) },
     ];
@@ -95,7 +102,7 @@ export class LevelSnapshotStore implements SnapshotStore {
       const keys = await this.#db.keys(under(`${numbered(KEYS.snapshotPart, old)}/`)).all();
       for (const key of keys) steps.push({ type: "del", key });
     }
-    await this.#db.batch(steps, { sync: true });
+    await this.#writes.aside(steps, { sync: true });
   }
 
   /** Numbers of the whole snapshots, oldest first. */
@@ -114,7 +121,7 @@ export class LevelSnapshotStore implements SnapshotStore {
     }
     if (steps.length === 0) return;
     this.#log.info({ parts: steps.length }, "swept a snapshot that was never finished");
-    await this.#db.batch(steps);
+    await this.#writes.aside(steps, { sync: false });
   }
 
   async #read(generation: number): Promise<{ meta: SnapshotMeta; body: Uint8Array }> {
