@@ -20,6 +20,7 @@ export interface LoadOptions {
 }
 
 interface Acknowledged {
+  readonly by: AgentProcess;
   readonly id: number;
   readonly name: string;
   readonly atMs: number;
@@ -77,20 +78,25 @@ export class Load {
     await this.#clients;
   }
 
-  /** Waits until so many more writes are acknowledged, by anybody or through one of the given agents. */
-  async untilMore(count: number): Promise<void> {
-    const aim = this.acknowledged.length + count;
+  /** Waits until that many more writes are acknowledged, by anybody or by one of these agents. */
+  async untilMore(count: number, by: readonly AgentProcess[] = this.agents): Promise<void> {
+    const known = this.acknowledged.length;
+    const more = (): number => this.acknowledged.slice(known).filter((one) => by.includes(one.by)).length;
     const deadline = performance.now() + AWAIT_MS;
-    while (this.acknowledged.length < aim) {
+    while (more() < count) {
       if (performance.now() > deadline) {
-        throw new Error(`${aim - this.acknowledged.length} of ${count} writes were not acknowledged in time`);
+        const names = by.map(({ name }) => name).join(", ");
+        throw new Error(`only ${more()} of ${count} writes were acknowledged in time by ${names}`);
       }
       await pause(20);
     }
   }
 
-  get newest(): Acknowledged | undefined {
-    return this.acknowledged.at(-1);
+  /** The write that was acknowledged last, by anybody or by one of these agents; there must be one. */
+  newest(by: readonly AgentProcess[] = this.agents): Acknowledged {
+    const newest = this.acknowledged.findLast((one) => by.includes(one.by));
+    if (newest === undefined) throw new Error("nothing was written yet");
+    return newest;
   }
 
   /** Longest time without an acknowledged write. Milliseconds. */
@@ -101,26 +107,26 @@ export class Load {
 
   async #write(agent: AgentProcess, number: number): Promise<void> {
     for (let i = 0; !this.#stop.signal.aborted; i += 1) {
-      this.#written += 1;
-      if (this.#written > WRITES_MAX) {
-        this.surprises.push(
-          "the scenario took more writes than a cluster holds; give its load a longer pause",
-        );
-        return;
-      }
-      const name = `${agent.name} ${number} ${i}`;
-      const startedMs = performance.now();
-      const answer = await ask(agent, "/api/v1/zone", { name });
-      const vain = { name, tookMs: performance.now() - startedMs };
-      if (answer === "away") await pause(AWAY_MS);
-      else if (answer === "broken" || answer.status === 504) this.unknown.push(vain);
-      else if (answer.status === 503) this.refused.push(vain);
-      else if (answer.status === 200) {
-        this.acknowledged.push({ id: answer.json.data.id as number, name, atMs: performance.now() });
-      } else if (answer.json?.error?.code === ZONE_EXISTS) this.doubled.push(name);
-      else this.surprises.push(`${agent.name} answered a write with ${answer.status} ${answer.text}`);
+      await this.writeOnce(agent, `${agent.name} ${number} ${i}`);
       await pause(this.#options.pauseMs);
     }
+  }
+
+  /** One write under a name that nobody else uses, remembered with its outcome. */
+  async writeOnce(agent: AgentProcess, name: string): Promise<void> {
+    this.#written += 1;
+    if (this.#written > WRITES_MAX)
+      throw new Error("more writes than a cluster holds zones; make longer pauses");
+    const startedMs = performance.now();
+    const answer = await ask(agent, "/api/v1/zone", { name });
+    const vain = { name, tookMs: performance.now() - startedMs };
+    if (answer === "away") await pause(AWAY_MS);
+    else if (answer === "broken" || answer.status === 504) this.unknown.push(vain);
+    else if (answer.status === 503) this.refused.push(vain);
+    else if (answer.status === 200) {
+      this.acknowledged.push({ by: agent, id: answer.json.data.id as number, name, atMs: performance.now() });
+    } else if (answer.json?.error?.code === ZONE_EXISTS) this.doubled.push(name);
+    else this.surprises.push(`${agent.name} answered a write with ${answer.status} ${answer.text}`);
   }
 
   async #read(agent: AgentProcess): Promise<void> {
@@ -144,8 +150,8 @@ export class Load {
 
   /** A linearizable read shows what was acknowledged before it began, whoever acknowledged it. */
   async #readNewest(agent: AgentProcess): Promise<void> {
-    const { newest } = this;
-    if (newest === undefined) return;
+    if (this.acknowledged.length === 0) return;
+    const newest = this.newest();
     this.judgeRead(agent, newest, await ask(agent, `/api/v1/zone/${newest.id}?consistency=linearizable`));
   }
 
@@ -182,6 +188,6 @@ export async function ask(
   }
 }
 
-function pause(ms: number): Promise<void> {
+export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
