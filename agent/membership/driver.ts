@@ -1,11 +1,14 @@
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
-import type { HostReport, HostView, Liveness, Membership } from "#agent/ports/membership.ts";
+import type { HostReport, HostView, Liveness, Membership, OwnHealth } from "#agent/ports/membership.ts";
 import type { Transport, Wire } from "#agent/ports/transport.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
+import type { SwimMessage } from "#shared/membership/messages.ts";
 import { Swim, TICK_MS, type MemberView, type SwimEvent } from "#shared/membership/swim.ts";
 
+import { ClockWatch } from "./clock-watch.ts";
 import { FactsExchange } from "./facts.ts";
+import { LoopDelay } from "./loop-delay.ts";
 import { RoundTrips } from "./round-trips.ts";
 import { swimFrame, type SwimFrame } from "./wire.ts";
 
@@ -26,6 +29,8 @@ export class MembershipDriver implements Membership {
   readonly #swim: Swim;
   readonly #facts: FactsExchange;
   readonly #roundTrips = new RoundTrips();
+  readonly #clockWatch: ClockWatch;
+  readonly #loopDelay = new LoopDelay(TICK_MS);
   readonly #names = new Map<MemberId, string>();
   readonly #listeners = new Set<(peer: MemberId) => void>();
   readonly #running = new DisposableStack();
@@ -37,6 +42,7 @@ export class MembershipDriver implements Membership {
     const { transport, random } = deps;
     const incarnation = options.starts * INCARNATIONS_PER_START;
     this.#swim = new Swim({ self: transport.self, incarnation, random });
+    this.#clockWatch = new ClockWatch(deps);
     this.#facts = new FactsExchange(deps, { starts: options.starts, onNews: (peer) => this.#changed(peer) });
   }
 
@@ -54,6 +60,7 @@ export class MembershipDriver implements Membership {
     this.#running.use(
       clock.every(TICK_MS, () => {
         const nowMs = clock.monotonicMs();
+        this.#loopDelay.ticked(nowMs);
         this.#step({ type: "tick", nowMs });
         this.#facts.tick(nowMs);
       }),
@@ -81,6 +88,7 @@ export class MembershipDriver implements Membership {
     this.#step({ type: "members", peers: [...peers] });
     this.#facts.setMembers(peers);
     this.#roundTrips.keep(peers);
+    this.#clockWatch.keep(peers);
     for (const peer of this.#deps.transport.connected()) {
       if (peers.has(peer) && !before.has(peer)) this.#connected(peer);
     }
@@ -106,7 +114,12 @@ export class MembershipDriver implements Membership {
       lastSeenMsAgo: heardMs === null ? null : Math.max(0, clock.monotonicMs() - heardMs),
       rttMs: roundTrip?.rttMs ?? null,
       clockOffsetMs: roundTrip?.offsetMs ?? null,
+      clockAlarm: this.#clockWatch.isAlarming(peer),
     };
+  }
+
+  self(): OwnHealth {
+    return { score: this.#swim.health, loopDelayMs: this.#loopDelay.worstMs };
   }
 
   publish(report: HostReport): void {
@@ -120,7 +133,7 @@ export class MembershipDriver implements Membership {
 
   #connected(peer: MemberId): void {
     this.#step({ type: "connected", peer, nowMs: this.#deps.clock.monotonicMs() });
-    if (this.#names.has(peer)) this.#facts.greet(peer);
+    if (this.#names.has(peer)) this.#facts.greet(peer, this.#deps.clock.monotonicMs());
   }
 
   #receive(from: MemberId, body: Wire): void {
@@ -131,13 +144,14 @@ export class MembershipDriver implements Membership {
     }
     const nowMs = clock.monotonicMs();
     const receivedMs = clock.now();
-    const { message } = body;
-    if (message.type === "ack" && body.received_ms !== null) {
-      const { sent_ms: peerSentMs, received_ms: peerReceivedMs } = body;
+    const { message, clock: stamps, facts } = body;
+    if (message.type === "ack" && stamps !== undefined) {
+      const [peerReceivedMs, peerSentMs] = stamps;
       const answer = { seq: message.seq, monotonicMs: nowMs, wallMs: receivedMs, peerSentMs, peerReceivedMs };
-      this.#roundTrips.answered(from, answer);
+      if (this.#roundTrips.answered(from, answer)) this.#watchClock(from);
     }
     this.#step({ type: "received", from, message, nowMs }, receivedMs);
+    if (message.type === "ping" && facts !== undefined) this.#facts.compare(from, facts, nowMs);
   }
 
   /** `receivedMs`: when the message behind the event came in, by the wall clock. */
@@ -150,15 +164,33 @@ export class MembershipDriver implements Membership {
         continue;
       }
       const { to, message } = effect;
-      const wallMs = clock.now();
       if (message.type === "ping" && message.seq > 0) {
-        this.#roundTrips.asked(to, { seq: message.seq, monotonicMs: clock.monotonicMs(), wallMs });
+        this.#roundTrips.asked(to, {
+          seq: message.seq,
+          monotonicMs: clock.monotonicMs(),
+          wallMs: clock.now(),
+        });
       }
-      const answers = message.type === "ack" && event.type === "received" && event.message.type === "ping";
-      const frame: SwimFrame = { message, sent_ms: wallMs, received_ms: answers ? receivedMs : null };
-      // A full exchange is large; it must not delay probes.
-      transport.send(to, message.type === "sync" ? "bulk" : "control", "swim", frame);
+      // Whole parts of a table are large; they must not delay probes.
+      transport.send(
+        to,
+        message.type === "sync" ? "bulk" : "control",
+        "swim",
+        this.#frame(message, event, receivedMs),
+      );
     }
+  }
+
+  #frame(message: SwimMessage, event: SwimEvent, receivedMs: number | null): SwimFrame {
+    if (message.type === "ping") return { message, facts: this.#facts.fingerprint };
+    const answers = message.type === "ack" && event.type === "received" && event.message.type === "ping";
+    if (!answers || receivedMs === null) return { message };
+    return { message, clock: [receivedMs, this.#deps.clock.now()] };
+  }
+
+  #watchClock(peer: MemberId): void {
+    const measured = this.#roundTrips.of(peer);
+    if (measured !== null) this.#clockWatch.look({ peer, member: this.#names.get(peer) }, measured);
   }
 
   #tellChange(peer: MemberId): void {

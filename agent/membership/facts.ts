@@ -4,9 +4,14 @@ import type { Transport, Wire } from "#agent/ports/transport.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { HOST_FACTS_BYTES_MAX } from "#shared/lib/limits.ts";
+import { BucketHashes, bucketOf } from "#shared/membership/bucket-hashes.ts";
+import { Disagreement } from "#shared/membership/disagreement.ts";
 
+import { FactPulls } from "./fact-pulls.ts";
+import { isNewer, nextOf } from "./fact-versions.ts";
 import {
   factsBatch,
+  factsCompare,
   factsDigest,
   factsPull,
   factsRecord,
@@ -20,9 +25,6 @@ const FANOUT = 3;
 /** Rounds in which each agent passes on what is new. One misses a host in twenty (e⁻³), three one in 8,000 (e⁻⁹). */
 const ROUNDS = 3;
 const ROUND_PERIOD_MS = 200;
-/** How often one peer at random is told everything, so that what was lost on the way comes after all. Milliseconds. */
-const FULL_PERIOD_MS = 5000;
-const PULL_TIMEOUT_MS = 5000;
 /** Reports in one answer, encoded. A larger rest is asked for anew. */
 const BATCH_BYTES_MAX = 1024 * 1024;
 
@@ -45,13 +47,11 @@ export class FactsExchange {
   #members: ReadonlySet<MemberId> = new Set();
   /** Hosts whose newest report is still passed on, and for how many rounds. */
   readonly #news = new Map<MemberId, number>();
-  /** What each peer said that it has, and was not asked for yet. A peer is here as long as it is being asked. */
-  readonly #offers = new Map<MemberId, Map<MemberId, Version>>();
-  /** What is on its way here, so that the same is not pulled from two. */
-  readonly #coming = new Map<MemberId, Version>();
+  readonly #hashes = new BucketHashes();
+  readonly #disagreement = new Disagreement();
+  readonly #pulls: FactPulls;
   #version: Version;
   #nextRoundMs = 0;
-  #nextFullMs = 0;
   #stopped = false;
 
   constructor(
@@ -62,10 +62,18 @@ export class FactsExchange {
     this.#starts = options.starts;
     this.#onNews = options.onNews;
     this.#version = [this.#starts, 0];
+    this.#pulls = new FactPulls({
+      ...deps,
+      keeper: {
+        wants: (host, version) => this.#wants(host, version),
+        take: (from, answer) => this.#take(from, answer),
+      },
+    });
   }
 
   start(): void {
     const { transport } = this.#deps;
+    transport.onMessage("facts.compare", (from, body) => this.#onCompare(from, body));
     transport.onMessage("facts.digest", (from, body) => this.#onDigest(from, body));
     transport.onRequest("facts.pull", (_from, body) => Promise.resolve(this.#answerPull(body)));
   }
@@ -79,6 +87,7 @@ export class FactsExchange {
     for (const peer of this.#kept.keys()) {
       if (members.has(peer) || peer === this.#deps.transport.self) continue;
       this.#kept.delete(peer);
+      this.#hashes.set(peer, null);
       this.#news.delete(peer);
     }
   }
@@ -107,44 +116,76 @@ export class FactsExchange {
       return;
     }
     this.#version = record.version;
-    this.#kept.set(transport.self, { record, bytes });
-    this.#news.set(transport.self, ROUNDS);
+    this.#keep(transport.self, { record, bytes });
     this.#tellNews();
     this.#onNews(transport.self);
   }
 
-  /** Passes on what is new, and now and then everything. */
+  /** Passes on what is new. */
   tick(nowMs: number): void {
-    if (nowMs >= this.#nextRoundMs && this.#news.size > 0) {
-      this.#nextRoundMs = nowMs + ROUND_PERIOD_MS;
-      this.#tellNews();
-    }
-    if (nowMs < this.#nextFullMs) return;
-    this.#nextFullMs = nowMs + FULL_PERIOD_MS;
-    for (const peer of this.#somePeers(1)) this.greet(peer);
+    if (nowMs < this.#nextRoundMs || this.#news.size === 0) return;
+    this.#nextRoundMs = nowMs + ROUND_PERIOD_MS;
+    this.#tellNews();
   }
 
-  /** Tells one peer all versions; it answers with what it has newer, and pulls what it lacks. */
-  greet(peer: MemberId): void {
-    this.#sendDigest(peer, [...this.#kept.keys()], true);
+  /** Fingerprint of which reports are here. */
+  get fingerprint(): number {
+    return this.#hashes.whole;
+  }
+
+  /** A peer has said which fingerprint it has. */
+  compare(peer: MemberId, fingerprint: number, nowMs: number): void {
+    if (!this.#members.has(peer)) return;
+    if (this.#disagreement.seen(fingerprint === this.#hashes.whole, nowMs)) this.#askToCompare(peer);
+  }
+
+  /** A peer has come (back): what it has newer is asked for, and the other way round. */
+  greet(peer: MemberId, nowMs: number): void {
+    if (this.#disagreement.returned(nowMs)) this.#askToCompare(peer);
+  }
+
+  #askToCompare(peer: MemberId): void {
+    this.#deps.transport.send(peer, "control", "facts.compare", { table: this.#hashes.buckets });
+  }
+
+  /** Tells the versions in all parts that differ; the peer answers with what it has newer, and pulls what it lacks. */
+  #onCompare(from: MemberId, body: Wire): void {
+    if (this.#stopped || !this.#members.has(from)) return;
+    if (!factsCompare.Check(body)) {
+      this.#deps.log.warn({ from }, "dropped a malformed comparison of host facts");
+      return;
+    }
+    const buckets = this.#hashes.differing(body.table);
+    if (buckets.length > 0) this.#sendDigest(from, this.#hostsIn(buckets), buckets);
+  }
+
+  #hostsIn(buckets: readonly number[]): MemberId[] {
+    const wanted = new Set(buckets);
+    return [...this.#kept.keys()].filter((host) => wanted.has(bucketOf(host)));
+  }
+
+  #keep(host: MemberId, kept: Kept): void {
+    this.#kept.set(host, kept);
+    this.#hashes.set(host, kept.record.version.join(" "));
+    this.#news.set(host, ROUNDS);
   }
 
   #tellNews(): void {
     const hosts = [...this.#news.keys()];
-    for (const peer of this.#somePeers(FANOUT)) this.#sendDigest(peer, hosts, false);
+    for (const peer of this.#somePeers(FANOUT)) this.#sendDigest(peer, hosts, []);
     for (const [host, rounds] of this.#news) {
       if (rounds > 1) this.#news.set(host, rounds - 1);
       else this.#news.delete(host);
     }
   }
 
-  #sendDigest(to: MemberId, hosts: readonly MemberId[], full: boolean): void {
+  #sendDigest(to: MemberId, hosts: readonly MemberId[], buckets: readonly number[]): void {
     const versions: Record<MemberId, Version> = {};
     for (const host of hosts) {
       const version = this.version(host);
       if (version !== null) versions[host] = version;
     }
-    const digest: FactsDigest = { versions, full };
+    const digest: FactsDigest = { versions, buckets: [...buckets] };
     this.#deps.transport.send(to, "control", "facts.digest", digest);
   }
 
@@ -156,18 +197,13 @@ export class FactsExchange {
     }
     const own = body.versions[this.#deps.transport.self];
     if (own !== undefined) this.#outrank(own);
-    this.#offered(from, body.versions);
-    if (!body.full) return;
-    const newer = [...this.#kept].filter(([host, { record }]) => {
+    this.#pulls.offered(from, body.versions);
+    const newer = this.#hostsIn(body.buckets).filter((host) => {
       const theirs = body.versions[host];
-      return theirs === undefined || isNewer(record.version, theirs);
+      const ours = this.version(host);
+      return ours !== null && (theirs === undefined || isNewer(ours, theirs));
     });
-    if (newer.length > 0)
-      this.#sendDigest(
-        from,
-        newer.map(([host]) => host),
-        false,
-      );
+    if (newer.length > 0) this.#sendDigest(from, newer, []);
   }
 
   /** The mesh remembers a newer report of this host than it ever made: its count of starts was lost with its disk. */
@@ -178,53 +214,10 @@ export class FactsExchange {
     if (report !== null) this.publish(report);
   }
 
-  #offered(from: MemberId, versions: Readonly<Record<MemberId, Version>>): void {
-    const offers = this.#offers.get(from);
-    if (offers !== undefined) {
-      for (const [host, version] of Object.entries(versions)) offers.set(host, version);
-      return;
-    }
-    this.#offers.set(from, new Map(Object.entries(versions)));
-    void this.#pullAll(from).finally(() => this.#offers.delete(from));
-  }
-
-  /** Asks until nothing that was offered, also meanwhile, is lacking, or the peer gives no more. */
-  async #pullAll(from: MemberId): Promise<void> {
-    for (;;) {
-      const wanted = [...(this.#offers.get(from) ?? [])].filter(([host, version]) =>
-        this.#lacks(host, version),
-      );
-      if (wanted.length === 0) return;
-      for (const [host, version] of wanted) this.#coming.set(host, version);
-      const got = await this.#pull(
-        from,
-        wanted.map(([host]) => host),
-      );
-      for (const [host] of wanted) this.#coming.delete(host);
-      if (got === 0) return;
-    }
-  }
-
-  /** Returns how many of the wanted reports came. */
-  async #pull(from: MemberId, wanted: readonly MemberId[]): Promise<number> {
-    const { transport, log } = this.#deps;
-    try {
-      const options = { timeoutMs: PULL_TIMEOUT_MS };
-      const answer = await transport.request(from, "bulk", "facts.pull", { peers: wanted }, options);
-      const got = this.#take(from, answer);
-      return wanted.filter((host) => got.has(host)).length;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      log.debug({ from, err: error }, "host facts could not be pulled");
-      return 0;
-    }
-  }
-
-  #lacks(host: MemberId, version: Version): boolean {
+  #wants(host: MemberId, version: Version): boolean {
     if (host === this.#deps.transport.self || !this.#members.has(host)) return false;
     const held = this.version(host);
-    const coming = this.#coming.get(host);
-    return (held === null || isNewer(version, held)) && (coming === undefined || isNewer(version, coming));
+    return held === null || isNewer(version, held);
   }
 
   /** Keeps what is sound and newer; returns whose reports those were. */
@@ -245,8 +238,7 @@ export class FactsExchange {
       const newer = held === null || isNewer(record.version, held);
       if (!newer || peer === this.#deps.transport.self || !this.#members.has(peer)) continue;
       got.add(peer);
-      this.#kept.set(peer, { record, bytes });
-      this.#news.set(peer, ROUNDS);
+      this.#keep(peer, { record, bytes });
       this.#onNews(peer);
     }
     return got;
@@ -275,14 +267,6 @@ export class FactsExchange {
     }
     return chosen;
   }
-}
-
-function isNewer(a: Version, b: Version): boolean {
-  return a[0] === b[0] ? a[1] > b[1] : a[0] > b[0];
-}
-
-function nextOf([starts, count]: Version): Version {
-  return [starts, count + 1];
 }
 
 function sizeOf(value: unknown): number {

@@ -8,6 +8,11 @@ interface Sample {
   readonly offsetMs: number;
 }
 
+export interface RoundTrip extends Sample {
+  /** How many measurements these are the medians of. */
+  readonly samples: number;
+}
+
 interface Question {
   readonly seq: number;
   readonly monotonicMs: number;
@@ -20,17 +25,22 @@ export class RoundTrips {
   readonly #asked = new Map<MemberId, Question>();
   readonly #samples = new Map<MemberId, Sample[]>();
 
+  /** Asked twice under one number, it cannot be told which of the two is answered: nothing is measured (Karn, SIGCOMM 1987). */
   asked(peer: MemberId, question: Question): void {
-    this.#asked.set(peer, question);
+    if (this.#asked.get(peer)?.seq === question.seq) this.#asked.delete(peer);
+    else this.#asked.set(peer, question);
   }
 
-  /** `peerReceivedMs` and `peerSentMs` are by the peer's wall clock, the others by this agent's clocks. */
+  /**
+   * `peerReceivedMs` and `peerSentMs` are by the peer's wall clock, the others by this agent's clocks. Returns whether the
+   * answer could be used.
+   */
   answered(
     peer: MemberId,
     answer: Question & { readonly peerReceivedMs: number; readonly peerSentMs: number },
-  ): void {
+  ): boolean {
     const question = this.#asked.get(peer);
-    if (question?.seq !== answer.seq) return;
+    if (question?.seq !== answer.seq) return false;
     this.#asked.delete(peer);
     const away = answer.monotonicMs - question.monotonicMs;
     const sample = {
@@ -38,15 +48,17 @@ export class RoundTrips {
       offsetMs: (answer.peerReceivedMs - question.wallMs + (answer.peerSentMs - answer.wallMs)) / 2,
     };
     this.#samples.set(peer, [...(this.#samples.get(peer) ?? []), sample].slice(-SAMPLES));
+    return true;
   }
 
   /** Null before the first answer. A positive offset: the peer's clock is ahead. */
-  of(peer: MemberId): Sample | null {
+  of(peer: MemberId): RoundTrip | null {
     const samples = this.#samples.get(peer);
     if (samples === undefined) return null;
     return {
       rttMs: median(samples.map(({ rttMs }) => rttMs)),
       offsetMs: median(samples.map(({ offsetMs }) => offsetMs)),
+      samples: samples.length,
     };
   }
 

@@ -2,19 +2,22 @@ import { Type, type Static } from "typebox";
 import { Compile } from "typebox/compile";
 
 import { HOST_ADDRESSES_MAX, MEMBERS_MAX } from "#shared/lib/limits.ts";
-import { SwimMessage } from "#shared/membership/messages.ts";
+import { BucketNumbers, Fingerprint, Fingerprints, SwimMessage } from "#shared/membership/messages.ts";
 import { HostFacts } from "#shared/model/hardware.ts";
 
 const Peer = Type.String({ minLength: 1, maxLength: 128 });
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
-/** Body of topic `swim`: a message with the sender's wall clock, from which offsets are measured (RFC 5905, section 8). */
+/** Body of topic `swim`: a message, and what rides along with probes. Absent keys cost nothing; probes are most of the traffic. */
 const SwimFrame = Type.Object({
   message: SwimMessage,
-  /** When it was sent. Milliseconds since the epoch. */
-  sent_ms: Type.Number(),
-  /** When the message that it answers had come in; null when it answers none. */
-  received_ms: Type.Union([Type.Number(), Type.Null()]),
+  /** With a ping: fingerprint of the sender's table of report versions. */
+  facts: Type.Optional(Fingerprint),
+  /**
+   * With the answer to a ping: when that came in and when this was sent, by the sender's wall clock in milliseconds since
+   * the epoch. From these offsets are measured (RFC 5905, section 8).
+   */
+  clock: Type.Optional(Type.Tuple([Type.Number(), Type.Number()])),
 });
 export type SwimFrame = Static<typeof SwimFrame>;
 export const swimFrame = Compile(SwimFrame);
@@ -23,11 +26,15 @@ export const swimFrame = Compile(SwimFrame);
 export const Version = Type.Tuple([Count, Count]);
 export type Version = Static<typeof Version>;
 
+/** Body of topic `facts.compare`: "our tables of versions differ; these are the fingerprints of mine." */
+const FactsCompare = Type.Object({ table: Fingerprints });
+export const factsCompare = Compile(FactsCompare);
+
 /** Body of topic `facts.digest`: which report of each host the sender has. */
 const FactsDigest = Type.Object({
   versions: Type.Record(Peer, Version, { maxProperties: MEMBERS_MAX }),
-  /** Whether these are all that it has, so that what is missing here is missing there. */
-  full: Type.Boolean(),
+  /** Parts of the table in which these are all that it has, so that what is missing here is missing there. */
+  buckets: BucketNumbers,
 });
 export type FactsDigest = Static<typeof FactsDigest>;
 export const factsDigest = Compile(FactsDigest);

@@ -22,11 +22,22 @@ export interface HostView {
   /** Round trip and clock offset as measured from here (positive: the peer's clock is ahead). */
   readonly rttMs: number | null;
   readonly clockOffsetMs: number | null;
+  /** Its clock and this agent's are so far apart that an operator should look; false while that is not known. */
+  readonly clockAlarm: boolean;
+}
+
+/** How well this agent itself is, as its own membership protocol judges. */
+export interface OwnHealth {
+  /** 0 (well) to 8 (very slow): by so many times, and once more, its own timeouts are stretched (Lifeguard, section IV-A). */
+  readonly score: number;
+  /** The latest that any timer of it came within the last ten to twenty seconds. Milliseconds. */
+  readonly loopDelayMs: number;
 }
 
 /** Liveness of all members and the facts they publish. It elects nobody. */
 export interface Membership {
   view(peer: MemberId): HostView;
+  self(): OwnHealth;
   /** Publishes this host's own facts to all agents. */
   publish(report: HostReport): void;
   onChange(listener: (peer: MemberId) => void): Disposable;

@@ -2,6 +2,8 @@ import { Type, type Static } from "typebox";
 
 import { MEMBERS_MAX } from "#shared/lib/limits.ts";
 
+import { BUCKETS } from "./bucket-hashes.ts";
+
 /** Rumours one message carries beside its own purpose. About 2 KiB. */
 export const RUMOURS_PER_MESSAGE = 16;
 
@@ -11,35 +13,48 @@ const Incarnation = Type.Integer({ minimum: 0, maximum: 2 ** 52 });
 /** Pairs an answer with its question; made by the one who asks, and meaningless to others. */
 const Seq = Type.Integer({ minimum: 0, maximum: 2 ** 52 });
 
-const Rumour = Type.Object({
-  peer: Peer,
-  status: Type.Enum(["alive", "suspect", "dead", "left"]),
-  incarnation: Incarnation,
-  /** Who says so: the accuser of a suspect, else whoever said it first. */
-  by: Peer,
+/** Fingerprint of a table or of a part of it. */
+export const Fingerprint = Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 });
+/** Fingerprints of all parts of a table. */
+export const Fingerprints = Type.Array(Fingerprint, { minItems: BUCKETS, maxItems: BUCKETS });
+/** Numbers of parts of a table. */
+export const BucketNumbers = Type.Array(Type.Integer({ minimum: 0, maximum: BUCKETS - 1 }), {
+  maxItems: BUCKETS,
 });
+
+const Rumour = Type.Union([
+  Type.Object({ peer: Peer, status: Type.Enum(["alive", "dead", "left"]), incarnation: Incarnation }),
+  /** `by`: the accuser. Accusers count, so each is told of. */
+  Type.Object({ peer: Peer, status: Type.Literal("suspect"), incarnation: Incarnation, by: Peer }),
+]);
 /** A statement about a member, as it is passed on. */
 export type Rumour = Static<typeof Rumour>;
 
-/** In every message: the sender's own incarnation, and news that rides along. */
+/** In every message: the sender's own incarnation, and news that rides along. Absent: there is none. */
 const common = {
   incarnation: Incarnation,
-  rumours: Type.Array(Rumour, { maxItems: RUMOURS_PER_MESSAGE + 1 }),
+  rumours: Type.Optional(Type.Array(Rumour, { maxItems: RUMOURS_PER_MESSAGE + 1 })),
 };
 
 /** What agents say to each other about who is there. */
 export const SwimMessage = Type.Union([
-  Type.Object({ type: Type.Literal("ping"), seq: Seq, ...common }),
+  /** `table`: fingerprint of all that the sender holds. */
+  Type.Object({ type: Type.Literal("ping"), seq: Seq, table: Fingerprint, ...common }),
   /** "Ping this one for me." */
   Type.Object({ type: Type.Literal("ping_req"), seq: Seq, target: Peer, ...common }),
   Type.Object({ type: Type.Literal("ack"), seq: Seq, ...common }),
   /** "I am well, but the one you asked about has not answered me." Source: Lifeguard, section IV-A. */
   Type.Object({ type: Type.Literal("nack"), seq: Seq, ...common }),
   Type.Object({ type: Type.Literal("gossip"), ...common }),
-  /** All that the sender holds. The first of the two asks for the same in return. */
+  /** "Our tables differ; these are the fingerprints of mine." */
+  Type.Object({ type: Type.Literal("compare"), table: Fingerprints, ...common }),
+  /**
+   * All that the sender holds in these parts of the table. It wants to be told what is held otherwise. No parts: this is
+   * that answer.
+   */
   Type.Object({
     type: Type.Literal("sync"),
-    wants_reply: Type.Boolean(),
+    buckets: BucketNumbers,
     members: Type.Array(Rumour, { maxItems: MEMBERS_MAX }),
     ...common,
   }),

@@ -10,46 +10,78 @@ export function repeatsMax(members: number): number {
   return REPEATS_FACTOR * Math.ceil(Math.log10(members + 1));
 }
 
+interface Waiting {
+  readonly key: string;
+  readonly rumour: Rumour;
+  told: number;
+}
+
 /**
  * News still to be passed on, the least told first. A newer rumour about a member replaces the older ones; only suspicions
  * of different accusers stand beside each other, for each of them counts.
  */
 export class Rumours {
-  readonly #waiting = new Map<string, { readonly rumour: Rumour; told: number }>();
+  /** By how often they were told. To take some costs as much as is taken, however many wait. */
+  readonly #levels: Map<string, Waiting>[] = [];
+  readonly #about = new Map<MemberId, Waiting[]>();
 
-  get size(): number {
-    return this.#waiting.size;
+  /** Whether there is something to tell. */
+  get waiting(): boolean {
+    return this.#about.size > 0;
   }
 
   add(rumour: Rumour): void {
-    if (rumour.status !== "suspect") this.forget(rumour.peer);
-    else this.#dropOthers(rumour);
-    this.#waiting.set(keyOf(rumour), { rumour, told: 0 });
+    const key = keyOf(rumour);
+    const others = this.#about.get(rumour.peer) ?? [];
+    const kept = others.filter((other) => other.key !== key && standBeside(rumour, other.rumour));
+    for (const other of others) if (!kept.includes(other)) this.#levels[other.told]?.delete(other.key);
+    const waiting = { key, rumour, told: 0 };
+    this.#about.set(rumour.peer, [...kept, waiting]);
+    this.#level(0).set(key, waiting);
   }
 
   /** Nothing about this member is passed on any more. */
   forget(peer: MemberId): void {
-    for (const [key, { rumour }] of this.#waiting) if (rumour.peer === peer) this.#waiting.delete(key);
+    for (const { key, told } of this.#about.get(peer) ?? []) this.#levels[told]?.delete(key);
+    this.#about.delete(peer);
   }
 
-  /** Up to `count` rumours for one message to `to`; each is dropped once it has been told often enough. */
+  /** Up to `count` rumours for one message; each is dropped once it has been told often enough. */
   take(count: number, members: number): readonly Rumour[] {
-    const limit = repeatsMax(members);
-    const chosen = [...this.#waiting.entries()].toSorted(([, a], [, b]) => a.told - b.told).slice(0, count);
-    for (const [key, waiting] of chosen) {
-      waiting.told += 1;
-      if (waiting.told >= limit) this.#waiting.delete(key);
+    const chosen: Waiting[] = [];
+    for (const level of this.#levels) {
+      for (const waiting of level.values()) {
+        if (chosen.length >= count) break;
+        chosen.push(waiting);
+      }
     }
-    return chosen.map(([, { rumour }]) => rumour);
+    const limit = repeatsMax(members);
+    for (const waiting of chosen) {
+      this.#levels[waiting.told]?.delete(waiting.key);
+      waiting.told += 1;
+      if (waiting.told < limit) this.#level(waiting.told).set(waiting.key, waiting);
+      else this.#drop(waiting);
+    }
+    return chosen.map(({ rumour }) => rumour);
   }
 
-  /** A suspicion is news beside other suspicions of the same incarnation only. */
-  #dropOthers(rumour: Rumour): void {
-    for (const [key, { rumour: other }] of this.#waiting) {
-      const beside = other.status === "suspect" && other.incarnation === rumour.incarnation;
-      if (other.peer === rumour.peer && !beside) this.#waiting.delete(key);
-    }
+  #drop(waiting: Waiting): void {
+    const { peer } = waiting.rumour;
+    const rest = (this.#about.get(peer) ?? []).filter((other) => other !== waiting);
+    if (rest.length > 0) this.#about.set(peer, rest);
+    else this.#about.delete(peer);
   }
+
+  #level(told: number): Map<string, Waiting> {
+    return (this.#levels[told] ??= new Map<string, Waiting>());
+  }
+}
+
+/** A suspicion is news beside other suspicions of the same incarnation only. */
+function standBeside(rumour: Rumour, other: Rumour): boolean {
+  return (
+    rumour.status === "suspect" && other.status === "suspect" && other.incarnation === rumour.incarnation
+  );
 }
 
 function keyOf(rumour: Rumour): string {

@@ -3,8 +3,17 @@ import type { MemberId } from "#shared/lib/ids.ts";
 /** How often each agent probes some member. Milliseconds. */
 export const PROBE_PERIOD_MS = 1000;
 
-/** Source: memberlist `SuspicionMult` on a LAN. */
-const FACTOR = 4;
+/**
+ * The longest pause that a healthy agent is allowed, whatever the size of its cluster: stalls of event loops of 0.6 s were
+ * measured, and of schedulers on a busy core of 1 s. Milliseconds.
+ */
+const PAUSE_MS = 3000;
+/**
+ * What is added per decade of members, for the news to reach the suspect and its answer to come back: gossip to 3 members every
+ * 200 ms multiplies those who know by up to four, so that a decade takes 0.35 s each way; the rest is for loss. memberlist
+ * takes four probe periods per decade instead, for pause and news together: 8 s among 100, where this is 5 s. Milliseconds.
+ */
+const NEWS_MS_PER_DECADE = 1000;
 /** Source: Lifeguard (Dadgar, Phillips, Currey, DSN-W 2018), section IV-B: β. */
 const CEILING_FACTOR = 6;
 /** Accusers beside the first that shorten the wait to its floor. Source: memberlist, `SuspicionMult - 2`. */
@@ -28,7 +37,7 @@ export function suspicionMs(given: {
   readonly confirmations: number;
   readonly connectionLost: boolean;
 }): number {
-  const floor = FACTOR * Math.max(1, Math.log10(given.members)) * PROBE_PERIOD_MS;
+  const floor = PAUSE_MS + NEWS_MS_PER_DECADE * Math.log10(given.members);
   const ceiling = floor * CEILING_FACTOR;
   const wanted = confirmationsWanted(given.members);
   const shrunk = wanted === 0 ? 1 : Math.log(given.confirmations + 1) / Math.log(wanted + 1);
@@ -38,10 +47,13 @@ export function suspicionMs(given: {
 
 /** A suspicion under way. */
 export class Suspicion {
+  /** Who accused it first. */
+  readonly accuser: MemberId;
   readonly #accusers = new Set<MemberId>();
   #sinceMs: number;
 
   constructor(accuser: MemberId, nowMs: number) {
+    this.accuser = accuser;
     this.#accusers.add(accuser);
     this.#sinceMs = nowMs;
   }

@@ -1,24 +1,30 @@
 import type { MemberId } from "#shared/lib/ids.ts";
 
+import { bucketOf } from "./bucket-hashes.ts";
+import { Disagreement } from "./disagreement.ts";
 import { outranks, type News, type Status } from "./merge.ts";
 import { RUMOURS_PER_MESSAGE, type Rumour, type SwimBody, type SwimMessage } from "./messages.ts";
 import { Prober } from "./prober.ts";
 import { Rumours } from "./rumours.ts";
-import { PROBE_PERIOD_MS, Suspicion } from "./suspicion.ts";
-import { isLive, MemberTable } from "./table.ts";
+import { PROBE_PERIOD_MS } from "./suspicion.ts";
+import { isLive, MemberTable, rumourOf } from "./table.ts";
 
 /** How often the driver gives a tick. Milliseconds. */
 export const TICK_MS = 100;
 const GOSSIP_PERIOD_MS = 200;
 /** Members told per gossip round. Source: memberlist `GossipNodes`. */
 const GOSSIP_FANOUT = 3;
-const SYNC_PERIOD_MS = 30_000;
-/** Least time between full exchanges that returning members set off: one of them brings the news of all. Milliseconds. */
-const RETURN_SYNC_MS = 1000;
 /** How often one of the dead is tried, so that a grave is never final. Milliseconds. */
 const REVIVE_PERIOD_MS = 5000;
-/** A tick that comes later than this shows that the agent itself stood still. Milliseconds. */
+/** A tick that comes later than this shows that the agent itself was slow: what is under way gets that much longer. Milliseconds. */
+const LATE_MS = 20;
+/** A tick that comes as late shows that it stood still, and is not to be trusted for a while. Milliseconds. */
 const STALL_MS = 250;
+/**
+ * How many members that hear of a suspicion try the suspect themselves, on average. Two that find it silent bring the wait to
+ * its floor; with five on average, fewer than two try in one case of 25. The number does not grow with the cluster.
+ */
+const VERIFIERS = 5;
 
 export type SwimEvent =
   | { readonly type: "tick"; readonly nowMs: number }
@@ -66,9 +72,8 @@ export class Swim {
   #lastTickMs: number | null = null;
   #nextProbeMs = 0;
   #nextGossipMs = 0;
-  #nextSyncMs = SYNC_PERIOD_MS;
   #nextReviveMs = REVIVE_PERIOD_MS;
-  #lastReturnSyncMs = Number.NEGATIVE_INFINITY;
+  readonly #disagreement = new Disagreement();
   #effects: SwimEffect[] = [];
 
   /**
@@ -82,8 +87,10 @@ export class Swim {
     this.#self = options.self;
     this.#incarnation = options.incarnation;
     this.#members = new MemberTable(options.self, options.random);
+    this.#members.putSelf("alive", options.incarnation);
     this.#prober = new Prober({
       send: (to, body) => this.#send(to, body),
+      ping: (to, seq) => this.#ping(to, seq),
       pick: (count, except) => this.#members.pick(count, except),
       isLost: (peer) => this.#members.get(peer)?.lost ?? true,
       onSilent: (peer) => this.#suspect(peer),
@@ -125,7 +132,7 @@ export class Swim {
         break;
       case "leave":
         this.#left = true;
-        this.#rumours.add(this.#own());
+        this.#tellOwn();
         break;
     }
     const effects = this.#effects;
@@ -141,25 +148,25 @@ export class Swim {
       const target = this.#members.nextTarget();
       if (target !== null) this.#prober.start(target, this.#nowMs);
     }
-    const live = this.#members.liveCount();
-    for (const [peer, held] of this.#members.entries()) {
-      if (held.suspicion?.expired(this.#nowMs, live, held.lost) === true) {
-        this.#apply({ peer, status: "dead", incarnation: held.incarnation, by: this.#self });
-      }
-    }
-    if (this.#nowMs >= this.#nextGossipMs && this.#rumours.size > 0) {
+    this.#buryExpired();
+    if (this.#nowMs >= this.#nextGossipMs && this.#rumours.waiting) {
       this.#nextGossipMs = this.#nowMs + GOSSIP_PERIOD_MS;
       for (const peer of this.#members.pick(GOSSIP_FANOUT, null)) this.#send(peer, { type: "gossip" });
-    }
-    if (this.#nowMs >= this.#nextSyncMs) {
-      this.#nextSyncMs = this.#nowMs + SYNC_PERIOD_MS;
-      for (const peer of this.#members.pick(1, null)) this.#sync(peer, true);
     }
     if (this.#nowMs >= this.#nextReviveMs) {
       this.#nextReviveMs = this.#nowMs + REVIVE_PERIOD_MS;
       const one = this.#members.oneDead();
       // Not as a probe: its silence proves nothing new about anybody. Sequence 0 pairs with no probe.
-      if (one !== null) this.#send(one, { type: "ping", seq: 0 });
+      if (one !== null) this.#ping(one, 0);
+    }
+  }
+
+  #buryExpired(): void {
+    const live = this.#members.liveCount();
+    for (const [peer, suspicion] of this.#members.suspects()) {
+      const held = this.#members.get(peer);
+      if (held === undefined || !suspicion.expired(this.#nowMs, live, held.lost)) continue;
+      this.#apply({ peer, status: "dead", incarnation: held.incarnation });
     }
   }
 
@@ -167,26 +174,28 @@ export class Swim {
   #forgiveStall(): void {
     const lateMs = this.#lastTickMs === null ? 0 : this.#nowMs - this.#lastTickMs - TICK_MS;
     this.#lastTickMs = this.#nowMs;
-    if (lateMs < STALL_MS) return;
-    this.#prober.health.worse();
+    if (lateMs < LATE_MS) return;
+    if (lateMs >= STALL_MS) this.#prober.health.worse();
     this.#prober.postpone(lateMs);
-    for (const [, { suspicion }] of this.#members.entries()) suspicion?.postpone(lateMs);
+    for (const suspicion of this.#members.suspects().values()) suspicion.postpone(lateMs);
   }
 
   #receive(from: MemberId, message: SwimMessage): void {
     const sender = this.#members.get(from);
     if (sender === undefined) return; // A stranger, or itself.
-    sender.lost = false;
-    sender.heardMs = this.#nowMs;
+    this.#members.setLost(from, false);
+    this.#members.heard(from, this.#nowMs);
     if (message.type === "ack") this.#acked(from, message.seq);
     // What a member says of itself needs no rumour; a goodbye comes as one.
     if (message.incarnation > sender.incarnation) {
-      this.#apply({ peer: from, status: "alive", incarnation: message.incarnation, by: from });
+      this.#apply({ peer: from, status: "alive", incarnation: message.incarnation });
     }
-    for (const rumour of message.rumours) this.#apply(rumour);
+    for (const rumour of message.rumours ?? []) this.#apply(rumour);
     switch (message.type) {
       case "ping":
         this.#send(from, { type: "ack", seq: message.seq });
+        if (this.#disagreement.seen(message.table === this.#members.hashes.whole, this.#nowMs))
+          this.#compare(from);
         break;
       case "ping_req":
         if (this.#members.get(message.target) !== undefined) {
@@ -199,17 +208,18 @@ export class Swim {
       case "ack":
       case "gossip":
         break;
+      case "compare":
+        this.#tellParts(from, this.#members.hashes.differing(message.table));
+        break;
       case "sync":
-        for (const rumour of message.members) this.#apply(rumour);
-        if (message.wants_reply) this.#sync(from, false);
+        this.#exchange(from, message.buckets, message.members);
         break;
     }
   }
 
   #acked(from: MemberId, seq: number): void {
     const proven = this.#prober.acked(from, seq);
-    const held = proven === null ? undefined : this.#members.get(proven);
-    if (held !== undefined) held.heardMs = this.#nowMs;
+    if (proven !== null) this.#members.heard(proven, this.#nowMs);
   }
 
   #setMembers(peers: readonly MemberId[]): void {
@@ -222,24 +232,24 @@ export class Swim {
     this.#rumours.forget(this.#self);
     this.#left = false;
     this.#incarnation += 1;
+    this.#members.putSelf("alive", this.#incarnation);
   }
 
-  /** Shows itself to whoever came (back); one full exchange with one of them ends a partition for both sides. */
+  /** Shows itself to whoever came (back); an exchange with one of them ends a partition for both sides. */
   #connected(peer: MemberId): void {
     const held = this.#members.get(peer);
     if (held === undefined) return;
-    held.lost = false;
-    this.#send(peer, { type: "ping", seq: 0 });
+    this.#members.setLost(peer, false);
+    this.#ping(peer, 0);
     if (held.status === "alive" && held.incarnation > 0) return;
-    if (this.#nowMs - this.#lastReturnSyncMs < RETURN_SYNC_MS) return;
-    this.#lastReturnSyncMs = this.#nowMs;
-    this.#sync(peer, true);
+    if (this.#disagreement.returned(this.#nowMs)) this.#compare(peer);
   }
 
   #disconnected(peer: MemberId): void {
     const held = this.#members.get(peer);
     if (held === undefined) return;
-    held.lost = true;
+    this.#members.setLost(peer, true);
+    this.#prober.lost(peer);
     if (isLive(held.status)) this.#prober.start(peer, this.#nowMs);
   }
 
@@ -258,21 +268,20 @@ export class Swim {
     const held = this.#members.get(rumour.peer);
     if (held === undefined) return;
     if (!outranks(rumour, held)) {
-      const same = rumour.status === "suspect" && rumour.incarnation === held.incarnation;
-      if (same && held.suspicion?.confirm(rumour.by, this.#members.liveCount()) === true)
-        this.#rumours.add(rumour);
+      if (rumour.status !== "suspect" || rumour.incarnation !== held.incarnation) return;
+      if (held.suspicion?.confirm(rumour.by, this.#members.liveCount()) === true) this.#rumours.add(rumour);
       return;
     }
-    if (rumour.status === "alive") {
-      held.heardMs = this.#nowMs;
-      this.#prober.acquit(rumour.peer);
-    }
-    held.incarnation = rumour.incarnation;
-    held.status = rumour.status;
-    held.by = rumour.by;
-    held.suspicion = rumour.status === "suspect" ? new Suspicion(rumour.by, this.#nowMs) : null;
+    this.#members.put(rumour, this.#nowMs);
     this.#rumours.add(rumour);
+    if (rumour.status === "alive") this.#prober.acquit(rumour.peer);
+    else if (rumour.status === "suspect" && rumour.by !== this.#self) this.#verify(rumour.peer);
     this.#effects.push({ type: "changed", peer: rumour.peer });
+  }
+
+  /** Some of those who hear of a suspicion try the suspect at once: either way the matter is soon decided. */
+  #verify(suspect: MemberId): void {
+    if (this.#members.isAmong(VERIFIERS)) this.#prober.start(suspect, this.#nowMs);
   }
 
   /** Refutes what is wrongly said of this agent, by an incarnation above it (SWIM, section 4.2). */
@@ -281,25 +290,50 @@ export class Swim {
     const harmless = rumour.status === "alive" && rumour.incarnation <= this.#incarnation;
     if (harmless || rumour.incarnation < this.#incarnation) return;
     this.#incarnation = rumour.incarnation + 1;
-    this.#rumours.add(this.#own());
+    this.#tellOwn();
     this.#prober.health.worse(); // Others found this agent slow; Lifeguard, section IV-A.
   }
 
   #own(): Rumour {
-    return {
-      peer: this.#self,
-      status: this.#left ? "left" : "alive",
-      incarnation: this.#incarnation,
-      by: this.#self,
-    };
+    return { peer: this.#self, status: this.#left ? "left" : "alive", incarnation: this.#incarnation };
   }
 
-  #sync(to: MemberId, wantsReply: boolean): void {
-    const members: Rumour[] = [this.#own()];
-    for (const [peer, { status, incarnation, by }] of this.#members.entries()) {
-      if (incarnation > 0) members.push({ peer, status, incarnation, by });
-    }
-    this.#send(to, { type: "sync", wants_reply: wantsReply, members });
+  #tellOwn(): void {
+    const own = this.#own();
+    this.#members.putSelf(own.status, own.incarnation);
+    this.#rumours.add(own);
+  }
+
+  #ping(to: MemberId, seq: number): void {
+    this.#send(to, { type: "ping", seq, table: this.#members.hashes.whole });
+  }
+
+  /** Compares the tables part by part; only what differs is told. */
+  #compare(peer: MemberId): void {
+    this.#send(peer, { type: "compare", table: this.#members.hashes.buckets });
+  }
+
+  #tellParts(to: MemberId, buckets: readonly number[]): void {
+    if (buckets.length > 0)
+      this.#send(to, { type: "sync", buckets: [...buckets], members: this.#heldIn(buckets) });
+  }
+
+  #heldIn(buckets: readonly number[]): Rumour[] {
+    const members = this.#members.rumoursIn(buckets);
+    if (buckets.includes(bucketOf(this.#self))) members.push(this.#own());
+    return members;
+  }
+
+  /** Takes parts of another's table, and tells what is held otherwise when that is asked for. */
+  #exchange(from: MemberId, buckets: readonly number[], theirs: readonly Rumour[]): void {
+    for (const rumour of theirs) this.#apply(rumour);
+    if (buckets.length === 0) return;
+    const told = new Map(theirs.map((rumour) => [rumour.peer, rumour]));
+    const members = this.#heldIn(buckets).filter((own) => {
+      const other = told.get(own.peer);
+      return other === undefined || outranks(own, other);
+    });
+    if (members.length > 0) this.#send(from, { type: "sync", buckets: [], members });
   }
 
   /** Whoever is suspected hears it first, with any message to it (Lifeguard, section IV-C: buddy system). */
@@ -307,9 +341,9 @@ export class Swim {
     const held = this.#members.get(to);
     const rumours = [...this.#rumours.take(RUMOURS_PER_MESSAGE, this.#members.liveCount())];
     if (held !== undefined && held.status !== "alive" && !rumours.some(({ peer }) => peer === to)) {
-      rumours.unshift({ peer: to, status: held.status, incarnation: held.incarnation, by: held.by });
+      rumours.unshift(rumourOf(to, held));
     }
-    const message = { ...body, incarnation: this.#incarnation, rumours };
-    this.#effects.push({ type: "send", to, message });
+    const message = { ...body, incarnation: this.#incarnation };
+    this.#effects.push({ type: "send", to, message: rumours.length > 0 ? { ...message, rumours } : message });
   }
 }

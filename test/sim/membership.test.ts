@@ -26,8 +26,8 @@ const NO_FAULTS: Faults = {
 const FAULTS_MS = 40_000;
 /** Dead hosts are met again, suspicions run out at their ceiling, rumours and a full exchange pass. */
 const QUIET_MS = 120_000;
-/** No wait before a death is shorter than this: half of four probe periods. */
-const SUSPICION_MS_MIN = 2000;
+/** No wait before a death is shorter than this: half of the pause that two members allow each other. */
+const SUSPICION_MS_MIN = 1650;
 
 const WEIGHT = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
 
@@ -191,10 +191,10 @@ describe("a network that works", () => {
 
   // Bounds, not measurements: a probe is due within a round, a suspicion runs its course, a rumour spreads.
   test.each([
-    { size: 3, noticeRatio: 1, boundMs: 6000 },
-    { size: 3, noticeRatio: 0, boundMs: 12_000 },
-    { size: 20, noticeRatio: 1, boundMs: 5000 },
-    { size: 20, noticeRatio: 0, boundMs: 20_000 },
+    { size: 3, noticeRatio: 1, boundMs: 3000 },
+    { size: 3, noticeRatio: 0, boundMs: 7000 },
+    { size: 20, noticeRatio: 1, boundMs: 3000 },
+    { size: 20, noticeRatio: 0, boundMs: 12_000 },
   ])(
     "a crash of one of $size, closed connections seen by $noticeRatio, is known to all",
     ({ size, noticeRatio, boundMs }) => {

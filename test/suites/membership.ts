@@ -18,6 +18,7 @@ const UNKNOWN = {
   lastSeenMsAgo: null,
   rttMs: null,
   clockOffsetMs: null,
+  clockAlarm: false,
 };
 
 /** What every implementation of agent/ports/membership.ts must do. How news travels and who is dead is not told here. */
@@ -43,7 +44,12 @@ export function membershipSuite(name: string, make: () => Promise<MembershipHarn
         lastSeenMsAgo: 0,
         rttMs: 0,
         clockOffsetMs: 0,
+        clockAlarm: false,
       });
+    });
+
+    test("an agent that has nothing to do finds itself well", () => {
+      expect(membership.self()).toEqual({ score: 0, loopDelayMs: 0 });
     });
 
     test("what is published is seen at once, and told; what the caller does to it later is not seen", () => {

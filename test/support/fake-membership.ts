@@ -1,4 +1,4 @@
-import type { HostReport, HostView, Membership } from "#agent/ports/membership.ts";
+import type { HostReport, HostView, Membership, OwnHealth } from "#agent/ports/membership.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 
 const NEVER_HEARD_OF: HostView = {
@@ -8,12 +8,15 @@ const NEVER_HEARD_OF: HostView = {
   lastSeenMsAgo: null,
   rttMs: null,
   clockOffsetMs: null,
+  clockAlarm: false,
 };
 
 /** What one agent knows of the others: nothing but what the test lets it hear. */
 export class FakeMembership implements Membership {
   /** What is held of each peer; a test may put anything here. */
   readonly views = new Map<MemberId, HostView>();
+  /** What it says of itself; a test may change it. */
+  health: OwnHealth = { score: 0, loopDelayMs: 0 };
   readonly #self: MemberId;
   readonly #listeners = new Set<(peer: MemberId) => void>();
 
@@ -30,6 +33,10 @@ export class FakeMembership implements Membership {
 
   view(peer: MemberId): HostView {
     return this.views.get(peer) ?? NEVER_HEARD_OF;
+  }
+
+  self(): OwnHealth {
+    return this.health;
   }
 
   /** Another host's report is not this one's to publish, and goes nowhere. */

@@ -206,6 +206,7 @@ describe("hosts", () => {
       lastSeenMsAgo: 1200,
       rttMs: 0.4,
       clockOffsetMs: -3,
+      clockAlarm: false,
     });
     const { uuid } = api.registry.state.members.get(peer) ?? { uuid: "" };
     for (const name of ["host-2", peer, uuid, "2"]) {

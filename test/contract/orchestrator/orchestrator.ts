@@ -108,6 +108,7 @@ export class Orchestrator {
       },
       membership: {
         view: absent("membership"),
+        self: absent("membership"),
         publish: absent("membership"),
         onChange: absent("membership"),
       },

@@ -100,7 +100,7 @@ test("a bad record costs only itself; strangers and own facts are not taken from
     }),
   );
   const versions = { bad: [9, 9], good: [9, 9], stranger: [9, 9] };
-  liar.send("a", "control", "facts.digest", { versions, full: false });
+  liar.send("a", "control", "facts.digest", { versions, buckets: [] });
   const { driver, log } = agents.get("a");
   await agents.clock.until(() => driver.view("good").report !== null, 1000);
   expect(driver.view("bad").report).toBeNull();
@@ -114,14 +114,14 @@ test("malformed digests and pulls are dropped, and a stranger's too", async () =
   const agents = Agents.of("a", "b");
   await agents.clock.advance(1000);
   const { transport } = agents.get("b");
-  transport.send("a", "control", "facts.digest", { versions: { b: [1] }, full: true });
+  transport.send("a", "control", "facts.digest", { versions: { b: [1] }, buckets: [] });
   await agents.clock.advance(0);
   expect(agents.get("a").log.matching("malformed digest")).toHaveLength(1);
   await expect(
     transport.request("a", "bulk", "facts.pull", { peers: 7 }, { timeoutMs: 1000 }),
   ).rejects.toThrow("peers");
   const stranger = agents.mesh.join("stranger");
-  stranger.send("a", "control", "facts.digest", { versions: { b: [1, 1] }, full: true });
+  stranger.send("a", "control", "facts.digest", { versions: { b: [1, 1] }, buckets: [] });
   await agents.clock.advance(100);
   expect(agents.get("a").driver.view("b").report).toBeNull();
 });

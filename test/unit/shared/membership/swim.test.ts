@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { Prng } from "#shared/lib/prng.ts";
+import { BUCKETS, BucketHashes, bucketOf } from "#shared/membership/bucket-hashes.ts";
 import type { Rumour, SwimBody, SwimMessage } from "#shared/membership/messages.ts";
 import { Swim, TICK_MS, type SwimEffect, type SwimEvent } from "#shared/membership/swim.ts";
 
@@ -11,8 +12,8 @@ class Bench {
   sent: { readonly to: string; readonly message: SwimMessage }[] = [];
   changed: string[] = [];
 
-  constructor(peers: readonly string[]) {
-    const prng = new Prng(1);
+  constructor(peers: readonly string[], seed = 1) {
+    const prng = new Prng(seed);
     this.swim = new Swim({ self: "me", incarnation: 100, random: () => prng.next() });
     this.step({ type: "members", peers: ["me", ...peers] });
   }
@@ -71,7 +72,6 @@ const alive = (peer: string, incarnation: number): Rumour => ({
   peer,
   status: "alive",
   incarnation,
-  by: peer,
 });
 
 let bench: Bench;
@@ -92,6 +92,17 @@ describe("probes (SWIM, sections 4.1 and 4.3)", () => {
     expect(rounds).toHaveLength(10);
     expect(rounds.slice(0, 5).toSorted()).toEqual(["a", "b", "c", "d", "e"]);
     expect(rounds.slice(5).toSorted()).toEqual(["a", "b", "c", "d", "e"]);
+  });
+
+  test("silent for 250 ms: it is asked once more", () => {
+    bench.pass(TICK_MS);
+    const [first] = bench.take("ping");
+    bench.pass(200);
+    expect(bench.take("ping")).toEqual([]);
+    bench.pass(TICK_MS);
+    expect(bench.take("ping")).toEqual([first]);
+    bench.pass(600);
+    expect(bench.take("ping")).toEqual([]);
   });
 
   test("silent for 500 ms: three others are asked; silent for 1 s: suspected", () => {
@@ -158,7 +169,7 @@ describe("probes (SWIM, sections 4.1 and 4.3)", () => {
 
   test("a stranger is neither pinged for others nor listened to", () => {
     bench.hear("a", { type: "ping_req", seq: 77, target: "stranger" });
-    bench.hear("stranger", { type: "ping", seq: 5 });
+    bench.hear("stranger", { type: "ping", seq: 5, table: 0 });
     bench.hear("a", gossip, [alive("stranger", 5)]);
     expect(bench.sent).toEqual([]);
     expect(bench.swim.view("stranger")).toBeNull();
@@ -185,7 +196,7 @@ describe("suspicion and refutation (SWIM, section 4.2)", () => {
       while (bench.status("b") !== "dead") bench.passWithAnswers(TICK_MS, ["a", "b", "c", "d", "e"]);
       return bench.nowMs;
     });
-    expect(waits).toEqual([24_000, 11_400, 4000]);
+    expect(waits).toEqual([22_700, 10_800, 3800]);
   });
 
   test("this agent refutes what is said of it, above the incarnation it was said of", () => {
@@ -193,20 +204,20 @@ describe("suspicion and refutation (SWIM, section 4.2)", () => {
     expect(bench.swim.incarnation).toBe(101);
     bench.hear("a", gossip, [suspect("me", "c", 100)]);
     expect(bench.swim.incarnation).toBe(101);
-    bench.hear("a", gossip, [{ peer: "me", status: "dead", incarnation: 500, by: "c" }]);
+    bench.hear("a", gossip, [{ peer: "me", status: "dead", incarnation: 500 }]);
     expect(bench.swim.incarnation).toBe(501);
     bench.pass(200);
-    const told = bench.take("gossip").flatMap(({ message }) => message.rumours);
-    expect(told).toContainEqual({ peer: "me", status: "alive", incarnation: 501, by: "me" });
+    const told = bench.take("gossip").flatMap(({ message }) => message.rumours ?? []);
+    expect(told).toContainEqual({ peer: "me", status: "alive", incarnation: 501 });
   });
 
   test("one that left does not refute, and stays left", () => {
     bench.step({ type: "leave" });
     bench.hear("a", gossip, [suspect("me", "a", 100)]);
     expect(bench.swim.view("me")).toMatchObject({ status: "left", incarnation: 100 });
-    bench.hear("a", gossip, [{ peer: "b", status: "left", incarnation: 10, by: "b" }]);
+    bench.hear("a", gossip, [{ peer: "b", status: "left", incarnation: 10 }]);
     bench.hear("b", gossip);
-    bench.hear("a", gossip, [suspect("b", "a"), { peer: "b", status: "dead", incarnation: 10, by: "a" }]);
+    bench.hear("a", gossip, [suspect("b", "a"), { peer: "b", status: "dead", incarnation: 10 }]);
     expect(bench.status("b")).toBe("left");
   });
 
@@ -215,7 +226,7 @@ describe("suspicion and refutation (SWIM, section 4.2)", () => {
     bench.step({ type: "members", peers: [] });
     bench.step({ type: "members", peers: ["me", "a"] });
     expect(bench.swim.view("me")).toMatchObject({ status: "alive", incarnation: 101 });
-    bench.hear("a", gossip, [{ peer: "me", status: "left", incarnation: 100, by: "me" }]);
+    bench.hear("a", gossip, [{ peer: "me", status: "left", incarnation: 100 }]);
     expect(bench.swim.incarnation).toBe(101);
   });
 
@@ -223,15 +234,15 @@ describe("suspicion and refutation (SWIM, section 4.2)", () => {
     bench.hear("a", gossip, [suspect("b", "a")]);
     bench.pass(3000); // The rumour itself is told and gone.
     bench.sent = [];
-    bench.hear("b", { type: "ping", seq: 9 });
+    bench.hear("b", { type: "ping", seq: 9, table: 0 });
     const [ack] = bench.take("ack");
     expect(ack?.message.rumours).toContainEqual(suspect("b", "a"));
   });
 
   test("a higher incarnation in any message ends suspicion and death", () => {
-    bench.hear("a", gossip, [{ peer: "b", status: "dead", incarnation: 10, by: "a" }]);
+    bench.hear("a", gossip, [{ peer: "b", status: "dead", incarnation: 10 }]);
     expect(bench.status("b")).toBe("dead");
-    bench.hear("b", { type: "ping", seq: 9 }, [], 2000);
+    bench.hear("b", { type: "ping", seq: 9, table: 0 }, [], 2000);
     expect(bench.swim.view("b")).toMatchObject({ status: "alive", incarnation: 2000 });
   });
 });
@@ -250,7 +261,7 @@ describe("connections", () => {
     expect(bench.status("b")).toBe("suspect");
     const accusers = [suspect("b", "c", 0), suspect("b", "d", 0)];
     bench.hear("c", gossip, accusers);
-    bench.passWithAnswers(1900, ["a", "c", "d", "e"]);
+    bench.passWithAnswers(1800, ["a", "c", "d", "e"]);
     expect(bench.status("b")).toBe("suspect");
     bench.passWithAnswers(200, ["a", "c", "d", "e"]);
     expect(bench.status("b")).toBe("dead");
@@ -274,18 +285,37 @@ describe("connections", () => {
     expect(bench.take("nack")).toMatchObject([{ to: "a", message: { seq: 4 } }]);
   });
 
-  test("one that comes back after death: full exchange, at most one a second", () => {
+  test("one lost while a probe of it is under way: helpers are asked at once", () => {
+    bench.pass(TICK_MS);
+    const target = bench.take("ping")[0]?.to ?? "";
+    bench.step({ type: "disconnected", peer: target, nowMs: bench.nowMs });
+    expect(bench.take("ping_req")).toHaveLength(3);
+    expect(bench.take("ping")).toEqual([]);
+    bench.pass(500);
+    expect(bench.take("ping_req")).toEqual([]);
+  });
+
+  test("one lost while it is pinged for somebody else: that one is told at once, and once only", () => {
+    bench.hear("a", { type: "ping_req", seq: 77, target: "b" });
+    bench.step({ type: "disconnected", peer: "b", nowMs: bench.nowMs });
+    expect(bench.take("nack")).toMatchObject([{ to: "a", message: { seq: 77 } }]);
+    bench.passWithAnswers(1000, ["a", "c", "d", "e"]);
+    expect(bench.take("nack")).toEqual([]);
+  });
+
+  test("one that comes back after death: tables are compared, at most once a second", () => {
     for (const peer of ["b", "c"]) {
-      bench.hear("a", gossip, [{ peer, status: "dead", incarnation: 10, by: "a" }]);
+      bench.hear("a", gossip, [{ peer, status: "dead", incarnation: 10 }]);
     }
     bench.sent = [];
     bench.pass(TICK_MS);
     bench.step({ type: "connected", peer: "b", nowMs: bench.nowMs });
     bench.step({ type: "connected", peer: "c", nowMs: bench.nowMs });
-    const [sync, ...more] = bench.take("sync");
-    expect(more).toEqual([]);
-    expect(sync).toMatchObject({ to: "b", message: { wants_reply: true } });
+    expect(bench.take("compare").map(({ to }) => to)).toEqual(["b"]);
     expect(bench.take("ping").map(({ to }) => to)).toEqual(expect.arrayContaining(["b", "c"]));
+    bench.pass(1000);
+    bench.step({ type: "connected", peer: "c", nowMs: bench.nowMs });
+    expect(bench.take("compare").map(({ to }) => to)).toEqual(["c"]);
   });
 });
 
@@ -306,9 +336,9 @@ describe("itself", () => {
   test("helpers that are mute lower its health, so that it waits longer; answers raise it again", () => {
     bench.pass(1100);
     expect(bench.swim.health).toBe(3);
-    bench.sent = [];
+    const asked = new Set(bench.take("ping").map(({ to }) => to));
     bench.pass(3900);
-    expect(bench.take("ping")).toEqual([]);
+    for (const { to } of bench.take("ping")) expect(asked).toContain(to);
     bench.pass(TICK_MS);
     expect(bench.take("ping")).toHaveLength(1);
     bench.passWithAnswers(60_000, ["a", "b", "c", "d", "e"]);
@@ -322,23 +352,118 @@ describe("itself", () => {
     expect(bench.swim.view("z")).toMatchObject({ status: "alive", incarnation: 0, heardMs: null });
     bench.sent = [];
     bench.pass(500);
-    const about = bench.sent.flatMap(({ message }) => message.rumours.map(({ peer }) => peer));
+    const about = bench.sent.flatMap(({ message }) => (message.rumours ?? []).map(({ peer }) => peer));
     expect(about).not.toContain("b");
   });
 
-  test("full exchange: answered once, with what is held and whose word it is", () => {
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "one that stood still when a timer came late gives what is under way that much longer (%i00 ms)",
+    (late) => {
+      bench.pass(TICK_MS);
+      const target = bench.take("ping")[0]?.to ?? "";
+      bench.nowMs += late * 100;
+      bench.step({ type: "tick", nowMs: bench.nowMs });
+      bench.pass(800);
+      expect(bench.status(target)).toBe("alive");
+      bench.pass(2 * TICK_MS);
+      expect(bench.status(target)).toBe("suspect");
+    },
+  );
+});
+
+describe("comparing tables", () => {
+  const ALL = Array.from({ length: BUCKETS }, (_, i) => i);
+  const ping = (table: number) => ({ type: "ping", seq: 9, table }) as const;
+  const ownTable = (): number => {
+    bench.hear("a", { type: "ping_req", seq: 1, target: "e" });
+    const [sent] = bench.take("ping");
+    return sent?.message.type === "ping" ? sent.message.table : -1;
+  };
+
+  test("while probes show the same table nothing but probes is sent", () => {
+    for (const peer of ["a", "b", "c", "d", "e"]) bench.hear(peer, gossip);
+    bench.passWithAnswers(5000, ["a", "b", "c", "d", "e"]);
+    const table = ownTable();
+    bench.passWithAnswers(1000, ["a", "b", "c", "d", "e"]);
+    bench.sent = [];
+    for (let i = 0; i < 60; i += 1) {
+      bench.hear("a", ping(table));
+      bench.passWithAnswers(1000, ["a", "b", "c", "d", "e"]);
+    }
+    expect(new Set(bench.sent.map(({ message }) => message.type))).toEqual(new Set(["ack"]));
+    expect(bench.sent.every(({ message }) => message.rumours === undefined)).toBe(true);
+  });
+
+  test("a difference that lasts for two seconds is looked into, with the one who showed it last", () => {
+    bench.hear("a", ping(1));
+    bench.passWithAnswers(1000, ["a", "b", "c", "d", "e"]);
+    bench.hear("b", ping(1));
+    expect(bench.take("compare")).toEqual([]);
+    bench.passWithAnswers(1000, ["a", "b", "c", "d", "e"]);
+    bench.hear("c", ping(1));
+    expect(bench.take("compare").map(({ to }) => to)).toEqual(["c"]);
+  });
+
+  test("whoever is asked tells all that it holds in the parts that differ, and nothing else", () => {
+    for (const peer of ["a", "b", "c"]) bench.hear(peer, gossip);
+    bench.sent = [];
+    // An empty table but for `a`, which is held alike.
+    const theirs = new BucketHashes();
+    theirs.set("a", "alive 10");
+    bench.hear("d", { type: "compare", table: theirs.buckets });
+    const [sync, ...more] = bench.take("sync");
+    expect([sync?.to, more]).toEqual(["d", []]);
+    if (sync?.message.type !== "sync") throw new Error("no answer");
+    expect(new Set(sync.message.buckets)).toEqual(new Set(["b", "c", "d", "me"].map(bucketOf)));
+    expect(sync.message.members).toHaveLength(4);
+    expect(sync.message.members).toEqual(
+      expect.arrayContaining([alive("b", 10), alive("c", 10), alive("d", 10), alive("me", 100)]),
+    );
+    theirs.set("b", "alive 10");
+    theirs.set("c", "alive 10");
+    theirs.set("d", "alive 10");
+    theirs.set("me", "alive 100");
+    bench.hear("d", { type: "compare", table: theirs.buckets });
+    expect(bench.take("sync")).toEqual([]);
+  });
+
+  test("whoever is told takes it in and answers, once, with what it holds otherwise", () => {
+    bench.hear("c", gossip);
     bench.hear("a", gossip, [suspect("b", "c")]);
     bench.take("gossip");
-    const members = [alive("c", 50), alive("me", 100)];
-    bench.hear("a", { type: "sync", wants_reply: true, members });
-    const [reply] = bench.take("sync");
-    expect(reply).toMatchObject({ to: "a", message: { wants_reply: false } });
-    if (reply?.message.type !== "sync") throw new Error("no reply");
-    expect(reply.message.members).toEqual(
-      expect.arrayContaining([alive("me", 100), suspect("b", "c"), alive("a", 10), alive("c", 50)]),
-    );
-    expect(reply.message.members).toHaveLength(4);
-    bench.hear("a", { type: "sync", wants_reply: false, members });
+    const members = [alive("a", 10), alive("c", 50), alive("me", 100), alive("b", 10)];
+    bench.hear("a", { type: "sync", buckets: ALL, members });
+    expect(bench.swim.view("c")).toMatchObject({ incarnation: 50 });
+    const [reply, ...more] = bench.take("sync");
+    expect(more).toEqual([]);
+    expect(reply).toMatchObject({ to: "a", message: { buckets: [], members: [suspect("b", "c")] } });
+    bench.hear("a", { type: "sync", buckets: [], members });
     expect(bench.take("sync")).toEqual([]);
+  });
+});
+
+describe("verifying a suspicion of others", () => {
+  test("a few try the suspect at once, about five of all members, whatever their number", () => {
+    const tried = [20, 200].map((size) => {
+      let count = 0;
+      for (let seed = 1; seed <= 400; seed += 1) {
+        bench = new Bench(
+          Array.from({ length: size - 1 }, (_, i) => `p${i}`),
+          seed,
+        );
+        bench.hear("p0", gossip, [suspect("p1", "p0")]);
+        count += bench.take("ping").filter(({ to }) => to === "p1").length;
+      }
+      return (count / 400) * size;
+    });
+    for (const verifiers of tried) expect(Math.abs(verifiers - 5)).toBeLessThan(2.5);
+  });
+
+  test("in a small cluster everybody does; one that finds it silent accuses it too", () => {
+    bench.hear("a", gossip, [suspect("b", "a")]);
+    expect(bench.take("ping").map(({ to }) => to)).toEqual(["b"]);
+    bench.passWithAnswers(1300, ["a", "c", "d", "e"]);
+    const told = bench.take("gossip").flatMap(({ message }) => message.rumours ?? []);
+    expect(told).toContainEqual(suspect("b", "me"));
   });
 });
