@@ -43,7 +43,6 @@ function followConfig(state: CoreState, lead: Leadership, active: boolean): void
   for (const member of members) {
     if (!lead.progress.has(member)) lead.progress.set(member, new Progress(state.log.last + 1, active));
   }
-  if (lead.transfer !== null && !voters.includes(lead.transfer.to)) lead.transfer = null;
 }
 
 export function tickLeader(state: CoreState, lead: Leadership): void {
@@ -87,6 +86,8 @@ export function stepLeader(state: CoreState, lead: Leadership, message: Message)
     if (message.round > lead.reads.round) return;
     progress.heartbeatAnswered(message.round, state.log.last);
     settleReads(state, lead);
+    // The request to campaign may have been lost; one that comes twice finds a later term and is ignored.
+    if (lead.transfer?.to === message.from) sendTimeoutNow(state, lead);
     return;
   }
   if (message.type !== "append_answer" || message.index > state.log.last) return;

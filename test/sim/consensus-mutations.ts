@@ -37,7 +37,11 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
   {
     name: "commits an entry of an older term by counting",
     edits: [
-      edit("leader.ts", "reached <= before || log.termAt(reached) !== state.term ||", "reached <= before ||"),
+      edit(
+        "leader.ts",
+        "reached <= log.commit || log.termAt(reached) !== state.term ||",
+        "reached <= log.commit ||",
+      ),
     ],
   },
   {

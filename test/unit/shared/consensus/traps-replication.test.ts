@@ -1,0 +1,291 @@
+import { describe, expect, test } from "vitest";
+
+import { APPENDS_IN_FLIGHT_MAX, UNCOMMITTED_BYTES_MAX } from "#shared/lib/limits.ts";
+
+import { ELECTION_TICKS, acknowledge, drain, elect, entry, makeCore, sentOf, ticks } from "./bench.ts";
+import { Network } from "./network.ts";
+
+// Traps around the log: where logs differ, what gets lost on the way, what a disk does late or forgets.
+
+/** Terms of the entries after the common first one. */
+function terms(network: Network, id: string): (number | null)[] {
+  const { lastIndex } = network.status(id);
+  return Array.from({ length: lastIndex - 1 }, (_, i) => network.core(id).termAt(i + 2));
+}
+
+describe("logs that differ (figure 3.6 of the dissertation)", () => {
+  const leader = [1, 1, 4, 4, 5, 5, 6, 6, 6];
+  const followers: Record<string, { readonly log: readonly number[]; readonly refusals: number }> = {
+    a: { log: leader.slice(0, -1), refusals: 1 },
+    b: { log: [1, 1, 4], refusals: 1 },
+    c: { log: [...leader, 6], refusals: 0 },
+    d: { log: [...leader, 7, 7], refusals: 0 },
+    e: { log: [1, 1, 4, 4, 4, 4], refusals: 2 },
+    f: { log: [1, 1, 2, 2, 2, 3, 3, 3, 3, 3], refusals: 2 },
+  };
+
+  test("every follower ends with the leader's log, after at most one refusal for each term that it has too much", () => {
+    const voters = ["l", ...Object.keys(followers)];
+    const logs = Object.entries(followers).map(([id, { log }]) => [id, { log }] as const);
+    const network = new Network(
+      { l: { log: leader }, ...Object.fromEntries(logs) },
+      { common: { voters, term: 7 } },
+    );
+    network.tick("l", ELECTION_TICKS);
+    expect(network.status("l")).toMatchObject({ role: "leader", term: 8 });
+    network.tick("l", 3);
+    for (const [id, { refusals }] of Object.entries(followers)) {
+      expect(terms(network, id), id).toEqual([...leader, 8]);
+      const refused = network.sentOf("append_answer").filter(({ from, ok }) => from === id && !ok);
+      expect(refused.length, id).toBeLessThanOrEqual(refusals);
+    }
+  });
+
+  test("newer entries that no majority holds are replaced by older ones that one does", () => {
+    const network = new Network(
+      {
+        a: { log: [2], term: 2 },
+        b: { log: [2], term: 3 },
+        c: { log: [3], term: 3 },
+        d: { log: [], term: 3 },
+        e: { log: [], term: 3 },
+      },
+      { common: { voters: ["a", "b", "c", "d", "e"] } },
+    );
+    for (let i = 0; i < 3; i += 1) network.tick("a", ELECTION_TICKS);
+    expect(network.leaders).toEqual(["a"]);
+    network.tick("a", 3);
+    const term = network.status("a").term;
+    for (const id of network.ids) expect(terms(network, id), id).toEqual([2, term]);
+  });
+
+  test("messages of an earlier leadership that come late change nothing", () => {
+    const network = new Network({ a: {}, b: {}, c: {} });
+    network.elect("a");
+    network.propose("a", "x");
+    network.isolate("a");
+    network.tickAll(2 * ELECTION_TICKS);
+    const [next = "none"] = network.leaders;
+    network.propose(next, "y");
+    network.heal();
+    network.tickAll(2);
+    const before = network.ids.map((id) => terms(network, id));
+    const late = { from: "a", to: "c", term: 2, commit: 9 } as const;
+    network.core("c").step({ type: "append", ...late, prevIndex: 2, prevTerm: 2, entries: [entry(3, 2)] });
+    network.core("c").step({ type: "commit", ...late });
+    network.core("c").step({ type: "timeout_now", from: "a", to: "c", term: 2 });
+    network.settle();
+    expect(network.ids.map((id) => terms(network, id))).toEqual(before);
+    expect(network.leaders).toEqual([next]);
+  });
+});
+
+describe("what gets lost between leader and follower", () => {
+  const led = (appendBytesMax?: number): Network => {
+    const common = appendBytesMax === undefined ? {} : { appendBytesMax };
+    const network = new Network({ a: {}, b: {}, c: {} }, { common });
+    network.elect("a");
+    return network;
+  };
+
+  test("acknowledgements and the notice of the commit: one heartbeat and its answer make up for both", () => {
+    const network = led();
+    network.lose(({ from, to }) => from === "c" || (to === "c" && from === "b"));
+    network.core("a").propose(["x"]);
+    network.settle();
+    expect(network.status("c")).toMatchObject({ lastIndex: 3, commit: 2 });
+    expect(network.commands("b")).toEqual(["x"]);
+    network.heal();
+    network.tick("a");
+    expect(network.commands("c")).toEqual(["x"]);
+  });
+
+  test("the notice of the commit alone: the next heartbeat says the same", () => {
+    const network = led();
+    network.lose(({ type }) => type === "commit");
+    network.propose("a", "x");
+    expect(network.commands("a")).toEqual(["x"]);
+    expect(network.commands("c")).toEqual([]);
+    network.tick("a");
+    expect(network.commands("c")).toEqual(["x"]);
+  });
+
+  test("a whole window of appends: nothing more is sent, until a heartbeat is answered; then all arrives", () => {
+    const network = led(1);
+    network.isolate("c");
+    const texts = Array.from({ length: APPENDS_IN_FLIGHT_MAX + 20 }, (_, i) => `x${i}`);
+    network.sent = [];
+    network.propose("a", ...texts);
+    const toC = (): number => network.sentOf("append").filter(({ to }) => to === "c").length;
+    expect(toC()).toBe(APPENDS_IN_FLIGHT_MAX);
+    network.tick("a", ELECTION_TICKS - 1);
+    expect(toC()).toBe(APPENDS_IN_FLIGHT_MAX);
+    network.heal();
+    network.tick("a", 2);
+    expect(network.commands("c")).toEqual(texts);
+  });
+
+  test("a full window gives way by one append for each heartbeat that is answered", () => {
+    const core = makeCore({ voters: ["a", "b"], appendBytesMax: 1 });
+    elect(core);
+    acknowledge(core, "b", 2);
+    core.propose(Array.from({ length: APPENDS_IN_FLIGHT_MAX + 20 }, (_, i) => `x${i}`));
+    expect(sentOf(drain(core), "append")).toHaveLength(APPENDS_IN_FLIGHT_MAX);
+    for (let i = 0; i < 3; i += 1) {
+      core.step({ type: "heartbeat_answer", from: "b", to: "a", term: 2, round: 0 });
+      expect(sentOf(drain(core), "append")).toHaveLength(1);
+    }
+  });
+
+  test("a follower that was reported unreachable and lacks nothing is trusted again after one heartbeat", () => {
+    const network = led();
+    network.core("a").reportUnreachable("c");
+    network.settle();
+    network.tick("a");
+    network.sent = [];
+    network.lose(({ from }) => from === "c");
+    network.propose("a", "x");
+    network.propose("a", "y");
+    expect(network.sentOf("append").filter(({ to }) => to === "c")).toHaveLength(2);
+  });
+
+  test("an unreachable follower is not talked into: one append at a time, after it is heard", () => {
+    const network = led();
+    network.core("a").reportUnreachable("c");
+    network.isolate("c");
+    network.sent = [];
+    network.propose("a", "x");
+    network.propose("a", "y");
+    expect(network.sentOf("append").filter(({ to }) => to === "c")).toEqual([]);
+    network.heal();
+    network.tick("a", 2);
+    expect(network.commands("c")).toEqual(["x", "y"]);
+  });
+
+  test("an old refusal that comes again does not take back what is acknowledged", () => {
+    const core = makeCore({ voters: ["a", "b"] });
+    elect(core);
+    const refusal = {
+      type: "append_answer",
+      from: "b",
+      to: "a",
+      term: 2,
+      ok: false,
+      index: 1,
+      hintTerm: 1,
+    } as const;
+    core.step(refusal);
+    drain(core);
+    acknowledge(core, "b", 2);
+    drain(core);
+    core.step(refusal);
+    expect(core.status().progress.get("b")).toMatchObject({ match: 2, next: 3 });
+    expect(drain(core).sent).toEqual([]);
+  });
+});
+
+describe("what a disk does late", () => {
+  test("a leader applies what the others committed only when its own disk has it", () => {
+    const core = makeCore();
+    elect(core);
+    acknowledge(core, "b", 2);
+    drain(core);
+    core.propose(["x"]);
+    const saving = core.ready();
+    acknowledge(core, "b", 3);
+    acknowledge(core, "c", 3);
+    expect(core.status()).toMatchObject({ commit: 3, applied: 2 });
+    expect(saving.committed).toEqual([]);
+    core.advance(saving);
+    expect(drain(core).committed).toMatchObject([{ data: "x" }]);
+  });
+
+  test("an entry replaced twice while its first form is being saved: only the last one is saved, promised and applied", () => {
+    const core = makeCore();
+    const append = { type: "append", to: "a", prevIndex: 1, prevTerm: 1, commit: 1 } as const;
+    core.step({ ...append, from: "b", term: 2, entries: [entry(2, 2)] });
+    const first = core.ready();
+    core.step({ ...append, from: "c", term: 3, entries: [entry(2, 3)] });
+    core.step({ type: "heartbeat", from: "b", to: "a", term: 4, commit: 1, round: 0 });
+    core.step({ ...append, from: "b", term: 4, entries: [entry(2, 4)] });
+    core.advance(first);
+    core.step({ type: "commit", from: "b", to: "a", term: 4, commit: 2 });
+    const second = core.ready();
+    expect(second).toMatchObject({ truncateFrom: 2, entries: [{ index: 2, term: 4 }], committed: [] });
+    expect(second.hardState).toMatchObject({ term: 4 });
+    core.advance(second);
+    expect(drain(core).committed).toMatchObject([{ index: 2, term: 4 }]);
+  });
+
+  test("a leader that is deposed while its entry is being saved does not count it as its own afterwards", () => {
+    const core = makeCore();
+    elect(core);
+    acknowledge(core, "b", 2);
+    drain(core);
+    core.propose(["x"]);
+    const saving = core.ready();
+    const append = { type: "append", from: "b", to: "a", term: 3, prevIndex: 2, prevTerm: 2 } as const;
+    core.step({ ...append, entries: [entry(3, 3, "y")], commit: 3 });
+    core.advance(saving);
+    const { readies, committed } = drain(core);
+    expect(readies[0]).toMatchObject({ truncateFrom: 3, entries: [{ data: "y" }], committed: [] });
+    expect(committed.map(({ data }) => data)).toEqual(["y"]);
+  });
+
+  test("a follower whose disk lost what it had promised neither stops nor invents; committed entries fed to it repair it", () => {
+    const leader = makeCore({ voters: ["a", "b"] });
+    elect(leader);
+    leader.propose(["x", "y"]);
+    drain(leader);
+    acknowledge(leader, "b", 4);
+    drain(leader);
+    const follower = makeCore({ id: "b", voters: ["a", "b"], term: 2, vote: "a" });
+    leader.tick();
+    for (const message of drain(leader).sent) follower.step(message);
+    expect(follower.status()).toMatchObject({ commit: 1, lastIndex: 1 });
+    drain(follower);
+    expect(follower.feed(leader.committedFrom(2, 1e6) ?? [], leader.status().commit)).toBe("taken");
+    expect(drain(follower).committed.map(({ data }) => data)).toEqual(["", "x", "y"]);
+    leader.propose(["z"]);
+    for (const message of drain(leader).sent) follower.step(message);
+    expect(sentOf(drain(follower), "append_answer")).toMatchObject([{ ok: true, index: 5 }]);
+  });
+});
+
+describe("how much may wait to be committed", () => {
+  const big = "x".repeat(1024 * 1024);
+  const most = UNCOMMITTED_BYTES_MAX / big.length - 1;
+  const entries = Array.from({ length: most }, (_, i) => entry(i + 2, 3, big));
+  const append = { type: "append", to: "a", prevIndex: 1, prevTerm: 1, commit: 1 } as const;
+
+  test("what a new leader is fed as committed does not count any more", () => {
+    const core = makeCore();
+    core.step({ ...append, from: "b", term: 3, entries });
+    drain(core);
+    elect(core);
+    expect(core.propose([big])).toMatchObject({ ok: false, reason: "overloaded" });
+    expect(core.feed(entries, most + 1)).toBe("taken");
+    expect(core.status()).toMatchObject({ role: "leader", commit: most + 1 });
+    expect(core.propose([big]).ok).toBe(true);
+  });
+
+  test("what was replaced does not count in a later leadership", () => {
+    const core = makeCore();
+    core.step({ ...append, from: "b", term: 3, entries });
+    core.step({ ...append, from: "c", term: 4, entries: [entry(2, 4)] });
+    drain(core);
+    elect(core);
+    expect(core.propose([big, big]).ok).toBe(true);
+  });
+
+  test("an entry of any size goes through when nothing else waits", () => {
+    const core = makeCore({ voters: ["a"] });
+    ticks(core, 1);
+    drain(core);
+    const all = Array.from({ length: 2 * most }, () => big);
+    expect(core.propose(all).ok).toBe(true);
+    expect(core.propose(["x"])).toMatchObject({ reason: "overloaded" });
+    drain(core);
+    expect(core.propose(["x"]).ok).toBe(true);
+  });
+});
