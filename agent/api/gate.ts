@@ -111,17 +111,18 @@ export class GateKeeper {
   #enter(request: FastifyRequest, gate: Gate, principal: Principal | null): void {
     if (gate.auth === "write" && principal?.role !== "admin")
       throw new AppError("forbidden", { needs: "write" });
-    if (gate.needs === "quorum" && !this.#queries.status().quorum) throw this.#quorumLost();
+    const { quorum, quarantined, halted } = this.#queries.status();
+    // Damaged facts are no answer, not even as old ones.
+    if (gate.before === "member" && quarantined) throw this.#quorumLost(halted ?? undefined);
+    if (gate.needs === "quorum" && !quorum) throw this.#quorumLost();
     request.principal = principal;
   }
 
-  #quorumLost(): AppError {
+  #quorumLost(why?: string): AppError {
     const { leader, missing } = this.#queries.status();
     const { members } = this.#queries.registry;
-    return new AppError("quorum_lost", {
-      leader,
-      missing: missing.map((peer) => members.get(peer)?.name ?? peer),
-    });
+    const facts = { leader, missing: missing.map((peer) => members.get(peer)?.name ?? peer) };
+    return new AppError("quorum_lost", facts, why);
   }
 }
 

@@ -22,6 +22,8 @@ export interface RegistryStatus {
   readonly missing: readonly MemberId[];
   /** Set when apply has stopped for good: what happened and what to do. Stale reads go on. */
   readonly halted: string | null;
+  /** What is held here is not what the others hold: it must not be served until it has been replaced. `halted` says why. */
+  readonly quarantined: boolean;
 }
 
 export interface Submitted {

@@ -1,12 +1,14 @@
 import { StateMachine } from "./apply.ts";
 import { Feed } from "./feed.ts";
 import { Freshness } from "./freshness.ts";
+import { Replacement } from "./replacement.ts";
 import { SnapshotIntake } from "./intake.ts";
 import { ConsensusLoop } from "./loop.ts";
 import type { ReplicaOptions } from "./options.ts";
 import { PullServer } from "./pulls.ts";
 import { ReadBarriers } from "./reads.ts";
 import { Snapshotter } from "./snapshotter.ts";
+import { StateGuard } from "./state-guard.ts";
 import { Standing } from "./standing.ts";
 import type { Beginning } from "./start.ts";
 import { Submitter } from "./submit.ts";
@@ -67,6 +69,7 @@ export class Participant {
   readonly #snapshots: SnapshotServer;
   readonly #keeper: VoterKeeper;
   readonly #intake: SnapshotIntake;
+  readonly #guard: StateGuard;
   #beat: Disposable | null = null;
 
   constructor(deps: ReplicaDeps & Shared, beginning: Beginning, options: ReplicaOptions) {
@@ -160,6 +163,26 @@ export class Participant {
       snapshotter: this.#snapshotter,
       freshness: this.#freshness,
     });
+    this.#guard = new StateGuard({
+      machine,
+      transport,
+      clock,
+      log,
+      random: deps.random,
+      leader: () => standing.leadership().leader,
+      voters: () => loop.status.config.voters,
+      replacement: new Replacement({
+        transport,
+        stores,
+        clock,
+        log,
+        loop,
+        machine,
+        snapshotter: this.#snapshotter,
+        freshness: this.#freshness,
+        packing: deps.packing,
+      }),
+    });
     this.#keeper = new VoterKeeper(
       {
         loop,
@@ -191,6 +214,7 @@ export class Participant {
   async stop(reason: AppError): Promise<void> {
     this.#intake.stop(reason);
     this.#feed.stop();
+    await this.#guard.stop(reason);
     this.#beat?.[Symbol.dispose]();
     await this.#loop.stop();
     await this.#snapshotter.idle();
@@ -279,6 +303,10 @@ export class Participant {
     return this.#snapshots.serve(body);
   }
 
+  stateHash(body: Wire): Wire {
+    return this.#guard.serve(body);
+  }
+
   #onTurn(): void {
     this.#standing.onTurn();
     this.#submitter.onTurn();
@@ -295,6 +323,7 @@ export class Participant {
     this.#pulls.onTurn();
     this.#snapshots.onTurn();
     this.#waiters.expire(this.#machine.index);
+    this.#guard.onTick();
   }
 
   /** Nothing will be applied here any more: callers need not wait, and somebody who can apply had better lead. */

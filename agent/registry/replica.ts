@@ -39,6 +39,7 @@ const OUTSIDE: RegistryStatus = {
   quorum: false,
   missing: [],
   halted: null,
+  quarantined: false,
 };
 
 /**
@@ -166,6 +167,7 @@ export class Replica implements Registry {
     transport.onRequest(METHOD.propose, async (from, body) => this.#running().propose(from, body));
     transport.onRequest(METHOD.pull, async (from, body, signal) => this.#running().pull(from, body, signal));
     transport.onRequest(METHOD.readIndex, async (_from, body) => this.#running().readIndex(body));
+    transport.onRequest(METHOD.stateHash, async (_from, body) => this.#running().stateHash(body));
     transport.onRequest(METHOD.snapshot, async (_from, body) => this.#running().snapshot(body));
   }
 

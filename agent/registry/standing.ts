@@ -87,6 +87,7 @@ export class Standing {
       quorum,
       missing: quorum ? [] : this.missing(),
       halted: machine.halted,
+      quarantined: machine.quarantined,
     };
   }
 

@@ -20,6 +20,7 @@ export const METHOD = {
   pull: "registry.pull",
   readIndex: "registry.read_index",
   snapshot: "registry.snapshot",
+  stateHash: "registry.state_hash",
 } as const;
 
 const Index = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -69,6 +70,13 @@ const SnapshotPiece = Type.Object({
 });
 export type SnapshotPiece = Static<typeof SnapshotPiece>;
 
+/** What the state's hash was at an index; see shared/registry/fingerprint.ts. */
+const StatePoint = Type.Object({ index: Index, hash: Type.String({ minLength: 16, maxLength: 16 }) });
+export type StatePoint = Static<typeof StatePoint>;
+const StateQuestion = Type.Object({ points: Type.Array(StatePoint, { maxItems: 16 }) });
+/** The newest of those points that is known here, with the hash that it has here; null when none is. */
+const StateAnswer = Type.Object({ point: Type.Union([StatePoint, Type.Null()]) });
+
 /** One compiled check for each shape. */
 export const check = {
   message: Compile(Message),
@@ -80,6 +88,8 @@ export const check = {
   readIndexAnswer: Compile(ReadIndexAnswer),
   snapshotRequest: Compile(SnapshotRequest),
   snapshotPiece: Compile(SnapshotPiece),
+  stateQuestion: Compile(StateQuestion),
+  stateAnswer: Compile(StateAnswer),
 };
 
 interface Checker<T> {

@@ -50,6 +50,7 @@ export class LocalRegistry implements Registry {
       quorum: this.quorum,
       missing: this.quorum ? [] : ["12D3KooWMissing"],
       halted: null,
+      quarantined: false,
     };
   }
 
