@@ -1,10 +1,11 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { AgentProcess, formCluster } from "#test/support/agents.ts";
 import type { Prng } from "#shared/lib/prng.ts";
 
+import { run } from "./commands.ts";
 import { PREFIX } from "./leftovers.ts";
 import { Load, type LoadOptions } from "./load.ts";
 import { Network } from "./network.ts";
@@ -18,6 +19,7 @@ export class Bed implements AsyncDisposable {
   readonly network: Network;
   readonly random: Prng;
   readonly #root: string;
+  readonly #mounts: string[] = [];
   #load: Load | null = null;
 
   private constructor(options: { root: string; network: Network; random: Prng }) {
@@ -33,11 +35,16 @@ export class Bed implements AsyncDisposable {
     return new Bed({ root, network, random });
   }
 
-  /** A new host with an agent that does not run yet. */
-  async add(): Promise<AgentProcess> {
+  /** A new host with an agent that does not run yet; on a disk of its own if that is to be small. */
+  async add({ diskMiB }: { diskMiB?: number } = {}): Promise<AgentProcess> {
     const host = this.agents.length + 1;
     await this.network.addHost(host);
     const name = `host-${host}`;
+    if (diskMiB !== undefined) {
+      await mkdir(join(this.#root, name));
+      await run("mount", "-t", "tmpfs", "-o", `size=${diskMiB}m`, "none", join(this.#root, name));
+      this.#mounts.push(join(this.#root, name));
+    }
     const agent = new AgentProcess({
       name,
       address: this.network.addressOf(host),
@@ -51,16 +58,16 @@ export class Bed implements AsyncDisposable {
   }
 
   /** That many hosts with running agents, not bootstrapped. */
-  async running(size: number): Promise<AgentProcess[]> {
+  async running(size: number, disk: { diskMiB?: number } = {}): Promise<AgentProcess[]> {
     const added: AgentProcess[] = [];
-    for (let i = 0; i < size; i += 1) added.push(await this.add());
+    for (let i = 0; i < size; i += 1) added.push(await this.add(disk));
     await Promise.all(added.map((agent) => agent.start()));
     return added;
   }
 
   /** That many hosts in one cluster. */
-  async formed(size: number): Promise<AgentProcess[]> {
-    const agents = await this.running(size);
+  async formed(size: number, disk: { diskMiB?: number } = {}): Promise<AgentProcess[]> {
+    const agents = await this.running(size, disk);
     await formCluster(agents);
     return agents;
   }
@@ -102,6 +109,7 @@ export class Bed implements AsyncDisposable {
     await Promise.all(this.agents.map((agent) => agent.stop("SIGKILL")));
     await this.#load?.stop();
     await this.network[Symbol.asyncDispose]();
+    for (const mount of this.#mounts) await run("umount", mount);
     await rm(this.#root, { recursive: true, force: true });
   }
 }

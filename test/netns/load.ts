@@ -28,6 +28,7 @@ interface Acknowledged {
 
 /** A write that was not acknowledged, and how long its client waited to hear so. */
 interface Vain {
+  readonly by: AgentProcess;
   readonly name: string;
   readonly tookMs: number;
 }
@@ -45,8 +46,10 @@ export class Load {
   readonly surprises: string[] = [];
   /** Writes that met their own effect. */
   readonly doubled: string[] = [];
-  /** Reads that had an answer, those told that nothing can be promised now, and those that broke. */
-  readonly reads = { answered: 0, refused: 0, broken: 0 };
+  /** Reads of an agent's own copy, which it answers as long as it runs. */
+  readonly plainReads = new Reads();
+  /** Reads that need a majority. */
+  readonly linearizableReads = new Reads();
   readonly #options: Required<LoadOptions>;
   readonly #stop = new AbortController();
   #clients: Promise<unknown> = Promise.resolve();
@@ -92,6 +95,17 @@ export class Load {
     }
   }
 
+  /** Waits until each of these agents refuses a write: not done, and said so. */
+  async untilRefused(by: readonly AgentProcess[]): Promise<void> {
+    for (const agent of by) {
+      await agent.until("refuses a write", async () => {
+        const known = this.refused.length;
+        await this.writeOnce(agent, `refuse ${agent.name} ${performance.now()}`);
+        return this.refused.slice(known).some(({ by: refuser }) => refuser === agent);
+      });
+    }
+  }
+
   /** The write that was acknowledged last, by anybody or by one of these agents; there must be one. */
   newest(by: readonly AgentProcess[] = this.agents): Acknowledged {
     const newest = this.acknowledged.findLast((one) => by.includes(one.by));
@@ -119,7 +133,7 @@ export class Load {
       throw new Error("more writes than a cluster holds zones; make longer pauses");
     const startedMs = performance.now();
     const answer = await ask(agent, "/api/v1/zone", { name });
-    const vain = { name, tookMs: performance.now() - startedMs };
+    const vain = { by: agent, name, tookMs: performance.now() - startedMs };
     if (answer === "away") await pause(AWAY_MS);
     else if (answer === "broken" || answer.status === 504) this.unknown.push(vain);
     else if (answer.status === 503) this.refused.push(vain);
@@ -136,7 +150,7 @@ export class Load {
       await this.#readNewest(agent);
       const pid = agent.running ? agent.pid : 0;
       const answer = await ask(agent, "/api/v1/zone/weights");
-      this.#countRead(answer);
+      this.plainReads.count(answer);
       if (typeof answer === "object" && answer.status === 200) {
         const seen = Number(answer.headers["x-muster-index"]);
         if (pid === life && seen < index)
@@ -156,7 +170,7 @@ export class Load {
   }
 
   judgeRead(agent: AgentProcess, expected: Acknowledged, answer: Answer | "away" | "broken"): void {
-    this.#countRead(answer);
+    this.linearizableReads.count(answer);
     if (typeof answer === "string" || answer.status === 503 || answer.status === 504) return;
     if (answer.status !== 200 || answer.json.data[0]?.name !== expected.name) {
       this.surprises.push(
@@ -164,12 +178,21 @@ export class Load {
       );
     }
   }
+}
 
-  #countRead(answer: Answer | "away" | "broken"): void {
+/** How reads ended. */
+class Reads {
+  answered = 0;
+  /** Answered that nothing can be said now. */
+  refused = 0;
+  /** Sent and never answered. */
+  broken = 0;
+
+  count(answer: Answer | "away" | "broken"): void {
     if (answer === "away") return;
-    if (answer === "broken") this.reads.broken += 1;
-    else if (answer.status >= 500) this.reads.refused += 1;
-    else this.reads.answered += 1;
+    if (answer === "broken") this.broken += 1;
+    else if (answer.status >= 500) this.refused += 1;
+    else this.answered += 1;
   }
 }
 

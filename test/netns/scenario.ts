@@ -66,7 +66,7 @@ async function conclude(
     lost: verdict.lost.length,
     doubled: verdict.doubled.length,
     unavailable_ms: Math.round(load.unavailableMs),
-    notes: `${agents.length} agents; ${load.reads.answered} reads${notes === "" ? "" : `; ${notes}`}`,
+    notes: `${agents.length} agents; ${load.linearizableReads.answered} linearizable reads${notes === "" ? "" : `; ${notes}`}`,
   });
   expect({ ...verdict, surprises: load.surprises }).toEqual({
     lost: [],
