@@ -6,6 +6,7 @@ import type { CoreStatus } from "#shared/consensus/ready.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { planVoters } from "#shared/placement/voters.ts";
 import type { Command } from "#shared/registry/command.ts";
+import { SETTINGS_DEFAULT } from "#shared/registry/state.ts";
 
 /** How often the leader looks whether something is to be done. */
 const LOOK_MS = 200;
@@ -63,6 +64,8 @@ export class VoterKeeper {
       config: status.config,
       alive,
       dead: this.#dead(status, alive, now),
+      leaving: new Set(),
+      poolSize: (machine.state.cluster?.settings ?? SETTINGS_DEFAULT).candidatePoolSize,
       progress: status.progress,
       lastIndex: status.lastIndex,
     });

@@ -49,6 +49,7 @@ const CODES = {
   internal_error: "internal_error",
   member_exists: "internal_error",
   member_not_found: "internal_error",
+  change_refused: "internal_error",
   cluster_exists: "internal_error",
   user_exists: "internal_error",
   user_not_found: "internal_error",

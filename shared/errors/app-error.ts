@@ -88,6 +88,7 @@ const SENTENCES: Sentences = {
   member_removed: ({ peer }) => `${peer} was removed from this cluster for good`,
   member_not_found: ({ peer }) => `${peer} is not a member`,
   member_name_exists: ({ name }) => `another member is already called ${name}`,
+  change_refused: ({ what, reason }) => `cannot ${what}: ${reason}`,
   cluster_exists: () => "this cluster has been created already",
   user_exists: ({ name }) => `the user ${name} already exists`,
   user_not_found: ({ name }) => `the user ${name} does not exist`,

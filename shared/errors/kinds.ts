@@ -63,6 +63,8 @@ export interface ErrorFacts {
   member_removed: { readonly peer: MemberId };
   member_not_found: { readonly peer: string };
   member_name_exists: { readonly name: string };
+  /** Who votes, leads or belongs to the cluster cannot be changed like this now. `what` completes "cannot …". */
+  change_refused: { readonly what: string; readonly reason: string };
   cluster_exists: object;
   user_exists: { readonly name: string };
   user_not_found: { readonly name: string };

@@ -1,5 +1,5 @@
+import { crowding, isEligible, pickSpread, type Placed } from "./candidates.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import type { Member } from "#shared/registry/state.ts";
 
 /** More voters make commits slower without making the cluster survive much more. */
 const VOTERS_MAX = 5;
@@ -10,7 +10,7 @@ const LAG_MAX = 100;
 export interface VoterView {
   /** The leader. */
   readonly self: MemberId;
-  readonly members: readonly Pick<Member, "peer" | "uid" | "status">[];
+  readonly members: readonly Placed[];
   /** Who votes now; `outgoing` is empty unless a change is under way. */
   readonly config: {
     readonly voters: readonly MemberId[];
@@ -21,6 +21,10 @@ export interface VoterView {
   readonly alive: ReadonlySet<MemberId>;
   /** Members that have not answered for longer than a voter may be missing. */
   readonly dead: ReadonlySet<MemberId>;
+  /** Members that are about to be taken out of the cluster: they must not vote any more. */
+  readonly leaving: ReadonlySet<MemberId>;
+  /** How many candidates (voters and standbys) there may be. */
+  readonly poolSize: number;
   readonly progress: ReadonlyMap<MemberId, { readonly match: number; readonly active: boolean }>;
   readonly lastIndex: number;
 }
@@ -34,12 +38,9 @@ export interface VoterPlan {
 /**
  * The configuration to ask for next; null when there is nothing to do now.
  *
- * Voters are the largest odd number ≤ min(5, active members), but one until there are three: of two voters both are needed.
  * A newcomer is caught up as a learner first, and all newcomers of one step begin to vote together, so that the number
- * stays odd. A dead voter gives way to a living member; without one it stays.
- *
- * Invariant: a plan is made only while a majority of the present voters is alive, and never for voters of which no
- * majority is.
+ * stays odd. Invariants: a plan is made only while a majority of the present voters answers, and never for voters of which
+ * no majority does; the number of voters is odd and at most min(5, pool); repeated, planning comes to rest.
  */
 export function planVoters(view: VoterView): VoterPlan | null {
   const { config, alive } = view;
@@ -54,31 +55,68 @@ export function planVoters(view: VoterView): VoterPlan | null {
   return plan;
 }
 
-/** How many voters a cluster with this many active members shall have. */
-export function votersWanted(active: number): number {
-  if (active < 3) return 1;
-  const most = Math.min(VOTERS_MAX, active);
-  return most % 2 === 1 ? most : most - 1;
+/** Who should vote by what is known now, whether or not it can be brought about at once. Empty when nobody can. */
+export function chooseVoters(view: VoterView): MemberId[] {
+  const { self, members, config, dead, leaving, poolSize, alive } = view;
+  const staying = members.filter(({ peer, status }) => status === "active" && !leaving.has(peer));
+  const votes = (member: Placed): boolean => config.voters.includes(member.peer);
+  const isWell = (member: Placed): boolean => member.failedAt === null && !dead.has(member.peer);
+  const well = staying.filter((member) => votes(member) && (isWell(member) || member.peer === self));
+  const ill = staying.filter((member) => votes(member) && !well.includes(member));
+  const fresh = staying.filter((member) => !votes(member) && isEligible(member) && alive.has(member.peer));
+
+  const size = bestSize(well.length + fresh.length, ill.length, Math.min(VOTERS_MAX, poolSize));
+  const leader = well.filter(({ peer }) => peer === self);
+  const kept = [...leader, ...pickSpread(leader, without(well, leader), size - leader.length)].slice(0, size);
+  const filled = [...kept, ...pickSpread(kept, fresh, size - kept.length)];
+  // One that is lost keeps its vote where nobody could take it over: fewer voters would not survive more.
+  const chosen = [...filled, ...pickSpread(filled, ill, size - filled.length)];
+  return (betterSpread(view, chosen, fresh) ?? chosen).map(({ peer }) => peer);
 }
 
-function chooseVoters({ self, members, config, alive, dead }: VoterView): MemberId[] {
-  const active = members.filter(({ status }) => status === "active");
-  const votes = (peer: MemberId): boolean => config.voters.includes(peer);
-  /** The leader, present voters, living newcomers, dead voters; members that neither vote nor answer are no choice. */
-  const rank = ({ peer }: { readonly peer: MemberId }): number | null => {
-    if (peer === self) return 0;
-    if (votes(peer)) return dead.has(peer) ? 3 : 1;
-    return alive.has(peer) ? 2 : null;
-  };
-  const ranked = active
-    .map((member) => ({ peer: member.peer, uid: member.uid, rank: rank(member) }))
-    .filter((one): one is { peer: MemberId; uid: number; rank: number } => one.rank !== null)
-    .sort((a, b) => a.rank - b.rank || a.uid - b.uid)
-    .map(({ peer }) => peer);
-  const chosen = ranked.slice(0, votersWanted(active.length));
-  const newest = chosen.findLastIndex((peer) => !votes(peer));
-  if (chosen.length % 2 === 0 && newest !== -1) chosen.splice(newest, 1);
-  return chosen;
+/**
+ * How many shall vote: the odd number with which the most of those that are well can still be lost; of equals the larger
+ * one, for a write is then on more disks. So three of which one is dead stay three, five of which two are dead become
+ * three, five of which one is dead stay five; and without three candidates one votes, for of two both would be needed.
+ */
+function bestSize(well: number, ill: number, most: number): number {
+  let best = { size: 0, spare: Number.NEGATIVE_INFINITY };
+  for (let size = 1; size <= Math.min(most, well + ill); size += 2) {
+    const spare = Math.min(size, well) - (size + 1) / 2;
+    if (spare >= best.spare) best = { size, spare };
+  }
+  return best.size;
+}
+
+/**
+ * The same voters but one, who gives way to a member of a zone with fewer voters; null when that does not spread them
+ * better. Only while all is well, one at a time, and never the leader: moving votes is a risk that must buy something.
+ */
+function betterSpread(
+  { self, config, alive }: VoterView,
+  chosen: readonly Placed[],
+  fresh: readonly Placed[],
+): readonly Placed[] | null {
+  const calm =
+    sameMembers(
+      chosen.map(({ peer }) => peer),
+      config.voters,
+    ) && chosen.every(({ peer }) => alive.has(peer));
+  if (!calm) return null;
+  let best: { readonly voters: readonly Placed[]; readonly crowding: number } | null = null;
+  for (const goes of chosen.toSorted((a, b) => b.uid - a.uid)) {
+    if (goes.peer === self) continue;
+    const rest = without(chosen, [goes]);
+    const voters = [...rest, ...pickSpread(rest, fresh, 1)];
+    if (voters.length < chosen.length) return null;
+    const found = { voters, crowding: crowding(voters) };
+    if (found.crowding < (best?.crowding ?? crowding(chosen))) best = found;
+  }
+  return best?.voters ?? null;
+}
+
+function without(members: readonly Placed[], gone: readonly Placed[]): Placed[] {
+  return members.filter((member) => !gone.includes(member));
 }
 
 function isCaughtUp({ progress, lastIndex }: VoterView, peer: MemberId): boolean {
@@ -86,7 +124,8 @@ function isCaughtUp({ progress, lastIndex }: VoterView, peer: MemberId): boolean
   return known?.active === true && lastIndex - known.match <= LAG_MAX;
 }
 
-function hasLiveMajority(voters: readonly MemberId[], alive: ReadonlySet<MemberId>): boolean {
+/** Whether more than half of these voters answer. */
+export function hasLiveMajority(voters: readonly MemberId[], alive: ReadonlySet<MemberId>): boolean {
   return voters.filter((peer) => alive.has(peer)).length > voters.length / 2;
 }
 

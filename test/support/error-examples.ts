@@ -41,6 +41,7 @@ export const ERROR_EXAMPLES = {
   member_removed: { peer: "peer-2" },
   member_not_found: { peer: "peer-2" },
   member_name_exists: { name: "host-2" },
+  change_refused: { what: "hand leadership over to host-2", reason: "it does not vote" },
   cluster_exists: {},
   user_exists: { name: "alice" },
   user_not_found: { name: "alice" },

@@ -31,6 +31,7 @@ const STATUS = {
   member_removed: 409,
   member_not_found: 404,
   member_name_exists: 409,
+  change_refused: 409,
   user_exists: 409,
   user_not_found: 404,
 

@@ -43,6 +43,7 @@ const ERRORS = {
   member_removed: [409, 212],
   member_not_found: [404, 213],
   member_name_exists: [409, 214],
+  change_refused: [409, 215],
   user_exists: [409, 221],
   user_not_found: [404, 222],
 

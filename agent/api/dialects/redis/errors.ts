@@ -33,6 +33,7 @@ const ERRORS = {
   member_removed: [409, "member_removed"],
   member_not_found: [404, "node_not_found"],
   member_name_exists: [409, "member_name_exists"],
+  change_refused: [409, "change_refused"],
   user_exists: [409, "user_exists"],
   user_not_found: [404, "user_not_found"],
 

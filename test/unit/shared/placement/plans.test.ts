@@ -1,0 +1,210 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { epochMs } from "#shared/lib/time.ts";
+import { planVoters, type VoterPlan, type VoterView } from "#shared/placement/voters.ts";
+
+// Goal: from any view that a leader may have, planning never endangers the majority and comes to rest at what the rules say.
+// Method: draw a cluster and a healthy past; then let chance kill, heal, fail, add and remove members while the leader's plans are
+// carried out step by step. The oracle below counts by itself and calls nothing of the code under test.
+
+const ZONES = ["x", "y", "z", null] as const;
+
+interface Host {
+  readonly peer: string;
+  readonly uid: number;
+  readonly zone: string | null;
+  joining: boolean;
+  present: boolean;
+  failed: boolean;
+  /** `silent`: does not answer, but not for long enough to count as dead. */
+  life: "alive" | "silent" | "dead";
+  leaving: boolean;
+}
+
+interface Move {
+  readonly host: number;
+  readonly what: "die" | "fall_silent" | "come_back" | "fail" | "recover" | "remove" | "join" | "leave";
+}
+
+const arbitraryHost = fc.record({ zone: fc.constantFrom(...ZONES), joining: fc.boolean() });
+const arbitraryMove: fc.Arbitrary<Move> = fc.record({
+  host: fc.nat({ max: 8 }),
+  what: fc.constantFrom("die", "fall_silent", "come_back", "fail", "recover", "remove", "join", "leave"),
+});
+
+class World {
+  readonly hosts: Host[];
+  voters: string[] = ["h1"];
+  learners: string[] = [];
+  poolSize: number;
+
+  constructor(hosts: readonly { zone: string | null; joining: boolean }[], poolSize: number) {
+    this.poolSize = poolSize;
+    this.hosts = hosts.map(({ zone, joining }, i) => ({
+      peer: `h${i + 1}`,
+      uid: i + 1,
+      zone,
+      joining: joining && i > 0,
+      present: true,
+      failed: false,
+      life: "alive",
+      leaving: false,
+    }));
+  }
+
+  /** Whoever leads is a voter that answers: here the first one. */
+  get leader(): Host | undefined {
+    return this.hosts.find(({ peer, life }) => this.voters.includes(peer) && life === "alive");
+  }
+
+  hasMajority(voters: readonly string[]): boolean {
+    const answering = voters.filter(
+      (peer) => this.hosts.find((host) => host.peer === peer)?.life === "alive",
+    );
+    return 2 * answering.length > voters.length;
+  }
+
+  view(leader: Host): VoterView {
+    const here = this.hosts.filter(({ present }) => present);
+    const match = (peer: string) => [peer, { match: 1000, active: this.#life(peer) === "alive" }] as const;
+    return {
+      self: leader.peer,
+      members: here.map(({ peer, uid, zone, joining, failed }) => ({
+        peer,
+        uid,
+        rack_id: zone,
+        status: joining ? ("joining" as const) : ("active" as const),
+        failedAt: failed ? epochMs(1) : null,
+      })),
+      config: { voters: this.voters, outgoing: [], learners: this.learners },
+      alive: new Set(here.filter(({ life }) => life === "alive").map(({ peer }) => peer)),
+      dead: new Set(this.hosts.filter(({ life }) => life === "dead").map(({ peer }) => peer)),
+      leaving: new Set(this.hosts.filter(({ leaving }) => leaving).map(({ peer }) => peer)),
+      poolSize: this.poolSize,
+      progress: new Map([...this.voters, ...this.learners].map(match)),
+      lastIndex: 1000,
+    };
+  }
+
+  happen({ host: number, what }: Move): void {
+    const host = this.hosts[number % this.hosts.length] as Host;
+    const last = this.hosts.filter(({ present }) => present).length === 1;
+    if (what === "die") host.life = "dead";
+    if (what === "fall_silent" && host.life === "alive") host.life = "silent";
+    if (what === "come_back") host.life = "alive";
+    if (what === "fail") host.failed = true;
+    if (what === "recover") host.failed = false;
+    if (what === "join") host.joining = false;
+    if (what === "leave") host.leaving = !host.leaving;
+    if (what === "remove" && !last) host.present = false;
+  }
+
+  #life(peer: string): Host["life"] | undefined {
+    return this.hosts.find((host) => host.peer === peer)?.life;
+  }
+}
+
+/** One plan is sound: by counting, whatever the planner thought. */
+function judge(world: World, leader: Host, plan: VoterPlan): void {
+  expect(world.hasMajority(world.voters)).toBe(true);
+  expect(world.hasMajority(plan.voters)).toBe(true);
+  const staysOdd = plan.voters.length % 2 === 1;
+  expect(staysOdd).toBe(true);
+  const changed =
+    plan.voters.some((peer) => !world.voters.includes(peer)) || plan.voters.length !== world.voters.length;
+  if (!changed) return;
+  expect(plan.voters.length).toBeLessThanOrEqual(Math.min(5, world.poolSize));
+  expect(plan.learners).toEqual([]);
+  for (const peer of plan.voters) {
+    const host = world.hosts.find((one) => one.peer === peer) as Host;
+    expect(host.present && !host.joining && !host.leaving).toBe(true);
+    if (world.voters.includes(peer)) continue;
+    expect(host.life === "alive" && !host.failed).toBe(true);
+    expect(world.learners).toContain(peer); // Caught up before it votes.
+  }
+  if (leader.present && !leader.leaving) expect(plan.voters).toContain(leader.peer);
+}
+
+/** Carries plans out until there is none; the voters it ends with. */
+function settle(world: World): void {
+  for (let step = 0; ; step += 1) {
+    expect(step).toBeLessThan(20);
+    const { leader } = world;
+    if (leader === undefined || !world.hasMajority(world.voters)) return;
+    const plan = planVoters(world.view(leader));
+    if (plan === null) return;
+    judge(world, leader, plan);
+    [world.voters, world.learners] = [[...plan.voters], [...plan.learners]];
+  }
+}
+
+test("whatever happens: odd, at most five, a living majority, caught up first, and it comes to rest", () => {
+  fc.assert(
+    fc.property(
+      fc.array(arbitraryHost, { minLength: 1, maxLength: 9 }),
+      fc.integer({ min: 1, max: 10 }),
+      fc.array(fc.tuple(arbitraryMove, fc.boolean(), fc.option(fc.integer({ min: 1, max: 10 }))), {
+        maxLength: 30,
+      }),
+      (hosts, poolSize, moves) => {
+        const world = new World(hosts, poolSize);
+        settle(world);
+        for (const [move, quiet, pool] of moves) {
+          world.happen(move);
+          if (pool !== null) world.poolSize = pool;
+          if (quiet) settle(world);
+        }
+        settle(world);
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test("all well: the largest odd number up to five and the pool, spread over zones as well as can be with this leader", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.constantFrom(...ZONES), { minLength: 1, maxLength: 8 }),
+      fc.integer({ min: 1, max: 10 }),
+      fc.array(arbitraryMove, { maxLength: 15 }),
+      (zones, poolSize, moves) => {
+        const world = new World(
+          zones.map((zone) => ({ zone, joining: false })),
+          poolSize,
+        );
+        for (const move of moves) {
+          if (move.what === "remove") continue;
+          world.happen(move);
+          settle(world);
+        }
+        for (const host of world.hosts)
+          Object.assign(host, { joining: false, failed: false, life: "alive", leaving: false });
+        const { leader } = world;
+        settle(world);
+        const most = Math.min(5, poolSize, zones.length);
+        expect(world.voters).toHaveLength(most % 2 === 1 ? most : most - 1);
+        const voting = world.hosts.filter(({ peer }) => world.voters.includes(peer));
+        expect(crowd(voting)).toBe(leastCrowd(world.hosts, voting.length, leader as Host));
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+/** Pairs of voters that share a zone. */
+function crowd(hosts: readonly Host[]): number {
+  let pairs = 0;
+  for (const a of hosts) for (const b of hosts) if (a.uid < b.uid && a.zone === b.zone) pairs += 1;
+  return pairs;
+}
+
+/** The fewest such pairs of any so many hosts with the leader among them, by trying all. */
+function leastCrowd(hosts: readonly Host[], count: number, leader: Host): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let mask = 0; mask < 1 << hosts.length; mask += 1) {
+    const chosen = hosts.filter((_, i) => (mask >> i) % 2 === 1);
+    if (chosen.length === count && chosen.includes(leader)) least = Math.min(least, crowd(chosen));
+  }
+  return least;
+}
