@@ -5,6 +5,7 @@ import type { Verifier } from "#agent/api/auth/verifier.ts";
 import { callerOf, isLocal, isWithin, type Network, sourceOf, toBlock } from "#agent/api/callers.ts";
 import type { Principal, Queries } from "#agent/api/ports.ts";
 import { AppError } from "#shared/errors/app-error.ts";
+import type { Topic } from "#shared/registry/command.ts";
 
 /**
  * What a route declares about who may call it and when, as data; one hook enforces it and no handler checks readiness.
@@ -33,9 +34,27 @@ export const READS_REGISTRY: Gate = { before: "member", auth: "read", needs: "no
 /** Changes of the registry, through the log: an administrator, and a majority of the voters. */
 export const CHANGES_REGISTRY: Gate = { before: "member", auth: "write", needs: "quorum" };
 
+/**
+ * What of the registry a route's answer is made of, as data beside its gate: a blocking read waits for the next change of
+ * that, and the index of its last change is the answer's ETag.
+ */
+export type Shown =
+  | {
+      /** All records of these topics. */
+      readonly topics: readonly [Topic, ...Topic[]];
+      /**
+       * The answer also tells what the registry does not version: liveness, hardware, who leads. It has no ETag then, and a
+       * blocking read waits for the registry's part alone.
+       */
+      readonly partly?: true;
+    }
+  /** One record, whose id is this path parameter. */
+  | { readonly record: { readonly topic: Topic; readonly param: string } };
+
 declare module "fastify" {
   interface FastifyContextConfig {
     gate?: Gate;
+    shows?: Shown;
     /** Name of the dialect, for error bodies: set by the plugin that registers the route. */
     dialect?: "redis" | "orchestrator" | "ganeti" | "cinder" | "senlin" | "native";
   }

@@ -16,6 +16,9 @@ export interface Principal {
   readonly role: "admin" | "viewer";
 }
 
+/** What the If-Match of a write is about: one record; with an empty id the whole topic. */
+export type Target = Pick<Expectation, "topic" | "id">;
+
 /** Options that every write takes from its request: see Registry.submit. */
 export interface WriteContext {
   readonly by: Principal;

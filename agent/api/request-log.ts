@@ -81,7 +81,7 @@ const SLOW_MS = 1000;
 export function registerRequestLog(app: FastifyInstance, log: Log): void {
   app.addHook("onResponse", (request, reply, done) => {
     const { method } = request;
-    const { routine } = request.routeOptions.config;
+    const routine = request.waited ? "stream" : request.routeOptions.config.routine;
     const status = reply.statusCode;
     const ms = Math.round(reply.elapsedTime * 1000) / 1000;
     log[requestLevel({ method, status, ms, routine })](

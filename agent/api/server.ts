@@ -9,6 +9,7 @@ import { redisDialect } from "#agent/api/dialects/redis/index.ts";
 import type { Network } from "#agent/api/callers.ts";
 import { GateKeeper } from "#agent/api/gate.ts";
 import { registerHangUps } from "#agent/api/hang-up.ts";
+import { History } from "#agent/api/history.ts";
 import { toNativeError } from "#agent/api/native/errors.ts";
 import { nativeApi, type NativeDeps } from "#agent/api/native/index.ts";
 import { registerReads } from "#agent/api/reads.ts";
@@ -51,6 +52,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
     frameworkErrors: (error, request, reply) => void sendError(request, reply, formOf(request), error),
   }) as unknown as FastifyInstance; // The exact type of the logger is nobody's business.
   app.decorate("errorForms", forms);
+  app.decorate("history", new History(deps));
   app.decorateRequest("principal", null);
 
   const verifier = new Verifier({ clock, passwords, users: () => registry.state.users });
@@ -62,7 +64,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
   registerJsonBodies(app);
   registerHeaders(app);
   registerGate(app, keeper);
-  registerReads(app, { registry, queries });
+  registerReads(app, { registry, queries, clock });
   registerRequestLog(app, deps.log);
 
   app.setErrorHandler((error, request, reply) => sendError(request, reply, formOf(request), error));

@@ -4,7 +4,9 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 
 import type { Gate } from "#agent/api/gate.ts";
 import { hangUpSignal } from "#agent/api/hang-up.ts";
-import type { Principal, WriteContext } from "#agent/api/ports.ts";
+import type { History } from "#agent/api/history.ts";
+import type { Principal, Target, WriteContext } from "#agent/api/ports.ts";
+import { expectationOf } from "#agent/api/preconditions.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { BadField } from "#shared/errors/kinds.ts";
 import { HTTP_BODY_BYTES_MAX } from "#shared/lib/limits.ts";
@@ -30,6 +32,8 @@ export interface OwnPaths {
 declare module "fastify" {
   interface FastifyInstance {
     errorForms?: ErrorForms;
+    /** Which history this agent's indexes belong to. */
+    history: History;
   }
   interface FastifyRequest {
     /** Who is asking; set by the gate, null where no credentials are needed. */
@@ -56,21 +60,30 @@ export class ErrorForms {
 const KEY = /^[\x21-\x7e]{1,128}$/;
 
 /**
- * The options of a write: who asks, the Idempotency-Key header, and a signal that fires when the caller hangs up.
- * Throws AppError bad_request for a key that is not 1–128 visible ASCII characters, unauthenticated without a principal.
+ * The options of a write: who asks, the Idempotency-Key header, what If-Match demands of the target, and a signal that fires
+ * when the caller hangs up. The target is what a GET of the same path shows; without one, If-Match is refused.
+ * Throws AppError bad_request for a header that breaks its rules, unauthenticated without a principal, precondition_failed.
  */
-export function writeContext(request: FastifyRequest): WriteContext {
+export function writeContext(request: FastifyRequest, target: Target | null = null): WriteContext {
   const by = request.principal;
   if (by === null) throw new AppError("unauthenticated", {});
-  const key = request.headers["idempotency-key"];
-  if (key === undefined) return { by, signal: hangUpSignal(request) };
-  if (typeof key !== "string" || !KEY.test(key)) {
-    throw new AppError("bad_request", {
-      field: "Idempotency-Key",
-      rule: "must be 1 to 128 visible ASCII characters",
-    });
-  }
-  return { by, key, signal: hangUpSignal(request) };
+  const key = idempotencyKey(request);
+  const expect = expectationOf(request, request.server.history, target);
+  return {
+    by,
+    ...(key === undefined ? {} : { key }),
+    ...(expect === undefined ? {} : { expect }),
+    signal: hangUpSignal(request),
+  };
+}
+
+function idempotencyKey({ headers }: FastifyRequest): string | undefined {
+  const key = headers["idempotency-key"];
+  if (key === undefined || (typeof key === "string" && KEY.test(key))) return key;
+  throw new AppError("bad_request", {
+    field: "Idempotency-Key",
+    rule: "must be 1 to 128 visible ASCII characters",
+  });
 }
 
 /**

@@ -61,13 +61,15 @@ export class LocalRegistry implements Registry {
     this.#at += 1;
     const seq = this.#seq;
     const key = options.key === undefined ? {} : { key: options.key };
+    const expect = options.expect === undefined ? {} : { expect: options.expect };
     const envelope: Envelope = {
-      v: 1,
+      v: options.expect === undefined ? 1 : 2,
       origin: SELF,
       session: 1,
       seq,
       ack: seq,
       ...key,
+      ...expect,
       by: options.by,
       at: this.#at,
       command,
@@ -127,8 +129,12 @@ export class LocalRegistry implements Registry {
 /** What a dialect may change, over any registry: a refusal is thrown. There is no bootstrap here. */
 export function commandsOver(registry: Registry): Commands {
   return {
-    async submit(command, { by, key }) {
-      const options = key === undefined ? { by: by.name } : { by: by.name, key };
+    async submit(command, { by, key, expect }) {
+      const options = {
+        by: by.name,
+        ...(key === undefined ? {} : { key }),
+        ...(expect === undefined ? {} : { expect }),
+      };
       const { index, result } = await registry.submit(command, options);
       if (!result.ok) throw AppError.of(result.refusal);
       return { index, result };
