@@ -78,6 +78,28 @@ export interface Stores {
   forgetCluster(): Promise<void>;
 }
 
+/** The disk under the stores, for those who must not lead, write or trust without it. */
+export interface StoreDisk {
+  /** The folder of the database. */
+  readonly path: string;
+  /** Why no write is taken any more; null while all is well. Only `reopen` ends it. */
+  readonly failure: WriteFailed | null;
+  /** What the file system has, and what of it is free for this user. Cheap: it asks the kernel, not the disk. */
+  space(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+  /** Overwrites a few bytes beside the database and resolves once they are on the disk. Rejects with WriteFailed. One at a time. */
+  probe(): Promise<void>;
+  /**
+   * Reads back the next piece of what lies at rest, little enough for one call in some seconds; resolves with the damage that it
+   * found, or null. One at a time. What can be found this way and what cannot: agent/store/scrub.ts.
+   */
+  scrub(): Promise<StoreDamaged | null>;
+  /**
+   * After a failed write: proves by a fresh synced file that the disk takes writes again, then closes the stores and opens them
+   * anew; whoever works with them must have stopped. Rejects with WriteFailed (not yet; ask again later), StoreDamaged, or AppError path_error.
+   */
+  reopen(): Promise<void>;
+}
+
 /**
  * A write failed. What reached the disk is unknown from here on, so every later write of these stores rejects with the same
  * error until they are opened anew.

@@ -79,6 +79,17 @@ export class CountedWrites implements AsyncDisposable {
     return this.#inTurn(() => this.#db.batch([...steps], options));
   }
 
+  /** Resolves when no write is under way. */
+  async idle(): Promise<void> {
+    await this.#turn;
+  }
+
+  /** The database was closed and opened again. Writes are taken again when it resolves. Rejects with StoreDamaged, as `open` does. */
+  async reopened(): Promise<void> {
+    this.#count = await countOf(this.#db, await readMark(this.#mark));
+    this.#failure = null;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#turn;
     await this.#mark.close();
@@ -115,8 +126,8 @@ export class CountedWrites implements AsyncDisposable {
   }
 }
 
-/** LevelDB passes on the system's words and no number. */
-function saysFull(error: unknown): boolean {
+/** Whether the disk had no room. LevelDB passes on the system's words and no number. */
+export function saysFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as Error & { code?: string };
   return (

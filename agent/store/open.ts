@@ -6,23 +6,25 @@ import { LevelBootstrapStore } from "./bootstrap-store.ts";
 import { CountedWrites, beginCount } from "./counted-writes.ts";
 import type { Database, Step } from "./database.ts";
 import { settleFormat } from "./format.ts";
+import { LevelDisk } from "./disk.ts";
 import { LevelIdentityStore } from "./identity-store.ts";
 import { CLUSTER_RANGES, under } from "./keys.ts";
 import { LevelLogStore } from "./log-store.ts";
 import { REJOIN_ADVICE } from "./record.ts";
+import { Scrub } from "./scrub.ts";
 import { LevelSnapshotStore } from "./snapshot-store.ts";
 import type { Log } from "#agent/ports/log.ts";
-import { StoreDamaged, type Stores } from "#agent/ports/store.ts";
+import { StoreDamaged, type StoreDisk, type Stores } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
+
+/** All that is stored, and the disk that it is stored on. */
+export type DiskStores = Stores & { readonly disk: StoreDisk } & AsyncDisposable;
 
 /**
  * Opens the database in `dir`, making it if needed (readable by this user alone). One process at a time. Rejects with
  * AppError path_error (in use, not writable, written by a newer version) or StoreDamaged.
  */
-export async function openStores(
-  dir: string,
-  deps: { readonly log: Log },
-): Promise<Stores & AsyncDisposable> {
+export async function openStores(dir: string, deps: { readonly log: Log }): Promise<DiskStores> {
   await makePrivate(dir);
   await checkNotHeadless(dir);
   const db: Database = new Level(dir, { keyEncoding: "utf8", valueEncoding: "view" });
@@ -33,7 +35,7 @@ export async function openStores(
       await db.close();
       await openDatabase(db, dir);
     }
-    return storesOn(db, await CountedWrites.open(db, `${dir}.written`), deps.log);
+    return storesOn(db, await CountedWrites.open(db, `${dir}.written`), deps.log, dir);
   } catch (error) {
     await db.close();
     throw error;
@@ -48,13 +50,23 @@ async function openDatabase(db: Database, dir: string): Promise<void> {
   }
 }
 
-function storesOn(db: Database, writes: CountedWrites, log: Log): Stores & AsyncDisposable {
+function storesOn(db: Database, writes: CountedWrites, log: Log, dir: string): DiskStores {
   const logStore = new LevelLogStore({ db, writes, log });
+  const snapshots = new LevelSnapshotStore({ db, writes, log });
+  const openAgain = async (): Promise<void> => {
+    await db.close();
+    await checkNotHeadless(dir);
+    await openDatabase(db, dir);
+    logStore.forgotten();
+  };
+  const scrub = new Scrub({ db, snapshots }, { dir });
+  const disk = new LevelDisk({ writes, scrub, log, openAgain }, { dir });
   return {
     log: logStore,
-    snapshots: new LevelSnapshotStore({ db, writes, log }),
+    snapshots,
     identity: new LevelIdentityStore({ db, writes }),
     bootstrap: new LevelBootstrapStore({ db, writes }),
+    disk,
     async forgetCluster() {
       const steps: Step[] = [];
       for (const prefix of CLUSTER_RANGES) {
@@ -64,6 +76,7 @@ function storesOn(db: Database, writes: CountedWrites, log: Log): Stores & Async
       logStore.forgotten();
     },
     async [Symbol.asyncDispose]() {
+      await disk[Symbol.asyncDispose]();
       await db.close();
       await writes[Symbol.asyncDispose]();
     },

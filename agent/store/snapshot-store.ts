@@ -56,6 +56,25 @@ export class LevelSnapshotStore implements SnapshotStore {
     return this.#inTurn(() => this.#save(meta, body));
   }
 
+  /**
+   * Reads back one part of the newest snapshot. Resolves with the number of the next one, or null when there is none.
+   * Rejects with StoreDamaged.
+   */
+  check(part: number): Promise<number | null> {
+    return this.#inTurn(async () => {
+      const generation = (await this.#generations()).at(-1);
+      if (generation === undefined) return null;
+      const head = await this.#head(generation);
+      if (part >= head.parts) return null;
+      const piece = await this.#part(generation, part);
+      const crc = head.crcs?.[part];
+      if (crc !== undefined && crc32(piece) !== crc) {
+        throw new StoreDamaged(`part ${part} of snapshot ${generation} fails its checksum`, REJOIN_ADVICE);
+      }
+      return part + 1;
+    });
+  }
+
   /** Runs when the work before it has ended: a sweep must never meet a save that is still under way. */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(work);
@@ -125,21 +144,28 @@ export class LevelSnapshotStore implements SnapshotStore {
   }
 
   async #read(generation: number): Promise<{ meta: SnapshotMeta; body: Uint8Array }> {
-    const what = `snapshot ${generation}`;
-    const record = await this.#db.get(numbered(KEYS.snapshotHead, generation));
-    if (record === undefined) throw new StoreDamaged(`${what} has vanished`, REJOIN_ADVICE);
-    const head = openJson(record, HeadRecord, what);
+    const head = await this.#head(generation);
     const pieces: Uint8Array[] = [];
-    for (let part = 0; part < head.parts; part += 1) {
-      const piece = await this.#db.get(partKey(generation, part));
-      if (piece === undefined) throw new StoreDamaged(`${what} lacks its part ${part}`, REJOIN_ADVICE);
-      pieces.push(piece);
-    }
+    for (let part = 0; part < head.parts; part += 1) pieces.push(await this.#part(generation, part));
     const body = await unpack(Buffer.concat(pieces), head.bytes);
     if (body === null || sha256(body) !== head.sha256) {
-      throw new StoreDamaged(`the body of ${what} does not match its hash`, REJOIN_ADVICE);
+      throw new StoreDamaged(`the body of snapshot ${generation} does not match its hash`, REJOIN_ADVICE);
     }
     return { meta: head.meta, body };
+  }
+
+  async #head(generation: number): Promise<Head> {
+    const record = await this.#db.get(numbered(KEYS.snapshotHead, generation));
+    if (record === undefined) throw new StoreDamaged(`snapshot ${generation} has vanished`, REJOIN_ADVICE);
+    return openJson(record, HeadRecord, `snapshot ${generation}`);
+  }
+
+  async #part(generation: number, part: number): Promise<Uint8Array> {
+    const piece = await this.#db.get(partKey(generation, part));
+    if (piece === undefined) {
+      throw new StoreDamaged(`snapshot ${generation} lacks its part ${part}`, REJOIN_ADVICE);
+    }
+    return piece;
   }
 }
 

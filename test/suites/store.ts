@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import type { ClusterIdentity, Stores } from "#agent/ports/store.ts";
+import type { ClusterIdentity, StoreDisk, Stores } from "#agent/ports/store.ts";
 import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
 import { epochMs } from "#shared/lib/time.ts";
 
+type OpenStores = Stores & { readonly disk: StoreDisk } & AsyncDisposable;
+
 /** One disk; each `open` is a new life of an agent on it, the one before having been closed. */
 export interface StoreHarness {
-  open(): Promise<Stores & AsyncDisposable>;
+  open(): Promise<OpenStores>;
   remove(): Promise<void>;
 }
 
@@ -37,7 +39,7 @@ const IDENTITY: ClusterIdentity = {
 export function storeSuite(name: string, make: () => Promise<StoreHarness>): void {
   describe(name, () => {
     let harness: StoreHarness;
-    let stores: Stores & AsyncDisposable;
+    let stores: OpenStores;
 
     beforeEach(async () => {
       harness = await make();
@@ -174,6 +176,42 @@ export function storeSuite(name: string, make: () => Promise<StoreHarness>): voi
         const loaded = await stores.snapshots.load();
         expect(loaded?.meta.index).toBe(12);
         expect(Buffer.from(loaded?.body ?? []).toString()).toBe("state 12");
+      });
+    });
+
+    describe("the disk under them", () => {
+      test("takes probes, has room, and holds what was written", async () => {
+        await append(entries(1, 2000), { term: 1 });
+        await stores.snapshots.save(
+          meta(5),
+          new Uint8Array(3_000_000).map((_, i) => (i * 7919) ^ (i >> 8)),
+        );
+        await stores.disk.probe();
+        await stores.disk.probe();
+        const { freeBytes, totalBytes } = await stores.disk.space();
+        expect(freeBytes).toBeGreaterThan(0);
+        expect(totalBytes).toBeGreaterThanOrEqual(freeBytes);
+        for (let i = 0; i < 10; i += 1) {
+          expect(await stores.disk.scrub()).toBeNull();
+          await append([entry(2001 + i)]);
+        }
+        await stores.log.compact(1990);
+        for (let i = 0; i < 10; i += 1) expect(await stores.disk.scrub()).toBeNull();
+        expect(stores.disk.failure).toBeNull();
+      });
+
+      test("opened anew, it has all that was written, and takes more", async () => {
+        const { starts } = await stores.identity.host();
+        await append(entries(1, 5), { term: 1 });
+        await stores.snapshots.save(meta(2), Buffer.from("state"));
+        expect(await stores.disk.scrub()).toBeNull();
+        await stores.disk.reopen();
+        await append([entry(4, 2)], { truncateFrom: 4, term: 2 });
+        expect((await stores.log.load()).entries).toEqual([...entries(1, 3), entry(4, 2)]);
+        expect((await stores.snapshots.load())?.meta.index).toBe(2);
+        expect((await stores.identity.host()).starts).toBe(starts); // The same life of the agent.
+        expect(await stores.disk.scrub()).toBeNull();
+        await stores.disk.probe();
       });
     });
 

@@ -1,4 +1,10 @@
-import type { ClusterIdentity, Stores } from "#agent/ports/store.ts";
+import {
+  WriteFailed,
+  type ClusterIdentity,
+  type StoreDamaged,
+  type StoreDisk,
+  type Stores,
+} from "#agent/ports/store.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
 import type { HardState } from "#shared/consensus/ready.ts";
@@ -25,6 +31,10 @@ export class MemoryDisk {
   broken: Error | null = null;
   /** Awaited before each write: a slow disk, or a test that wants to look in between. */
   beforeWrite: () => Promise<void> = () => Promise.resolve();
+  /** What a file system would say of itself, in bytes. */
+  space = { freeBytes: 1e9, totalBytes: 2e9 };
+  /** What the next scrub finds. */
+  damage: StoreDamaged | null = null;
   /** Synced batches of the log so far, to count group commits. */
   syncs = 0;
 
@@ -43,12 +53,23 @@ export class MemoryDisk {
 }
 
 /** The ports of agent/ports/store.ts on a MemoryDisk; passes the same suite as the real one. */
-export function openMemoryStores(disk: MemoryDisk): Stores & AsyncDisposable {
+export function openMemoryStores(disk: MemoryDisk): Stores & { disk: StoreDisk } & AsyncDisposable {
+  let failure: WriteFailed | null = null;
+  /** As the real stores: after one failed write there is no other. */
+  const write = async (sync: boolean, change: (content: Content) => void): Promise<void> => {
+    if (failure !== null) throw failure;
+    try {
+      await disk.write(sync, change);
+    } catch (error) {
+      failure ??= writeFailed(error);
+      throw failure;
+    }
+  };
   let host: Promise<{ uuid: string; starts: number }> | null = null;
   const countStart = async (): Promise<{ uuid: string; starts: number }> => {
     const uuid = disk.seen.host?.uuid ?? crypto.randomUUID();
     const now = { uuid, starts: (disk.seen.host?.starts ?? 0) + 1 };
-    await disk.write(true, (content) => {
+    await write(true, (content) => {
       content.host = now;
     });
     return now;
@@ -59,7 +80,7 @@ export function openMemoryStores(disk: MemoryDisk): Stores & AsyncDisposable {
         Promise.resolve({ hardState: disk.seen.hardState, entries: [...disk.seen.entries], cut: 0 }),
       append: async ({ truncateFrom, entries, hardState, sync }) => {
         if (sync) disk.syncs += 1;
-        await disk.write(sync, (content) => {
+        await write(sync, (content) => {
           if (truncateFrom !== null) {
             content.entries = content.entries.filter(({ index }) => index < truncateFrom);
           }
@@ -73,11 +94,11 @@ export function openMemoryStores(disk: MemoryDisk): Stores & AsyncDisposable {
         });
       },
       compact: (upTo) =>
-        disk.write(false, (content) => {
+        write(false, (content) => {
           content.entries = content.entries.filter(({ index }) => index > upTo);
         }),
       reset: (hardState) =>
-        disk.write(true, (content) => {
+        write(true, (content) => {
           content.entries = [];
           content.hardState = hardState;
         }),
@@ -85,7 +106,7 @@ export function openMemoryStores(disk: MemoryDisk): Stores & AsyncDisposable {
     snapshots: {
       load: () => Promise.resolve(disk.seen.snapshot),
       save: (meta, body) =>
-        disk.write(true, (content) => {
+        write(true, (content) => {
           content.snapshot = { meta, body: new Uint8Array(body) };
         }),
     },
@@ -96,29 +117,56 @@ export function openMemoryStores(disk: MemoryDisk): Stores & AsyncDisposable {
       },
       peer: () => Promise.resolve(disk.seen.peer),
       savePeer: (peer) =>
-        disk.write(true, (content) => {
+        write(true, (content) => {
           content.peer = peer;
         }),
       cluster: () => Promise.resolve(disk.seen.cluster),
       saveCluster: (identity) =>
-        disk.write(true, (content) => {
+        write(true, (content) => {
           content.cluster = identity;
         }),
     },
     bootstrap: {
       load: () => Promise.resolve(disk.seen.bootstrap),
       save: (state) =>
-        disk.write(true, (content) => {
+        write(true, (content) => {
           content.bootstrap = state;
         }),
     },
+    disk: {
+      path: "/memory",
+      get failure() {
+        return failure;
+      },
+      space: () => Promise.resolve(disk.space),
+      probe: () =>
+        disk
+          .write(false, () => undefined)
+          .catch((error: unknown) => {
+            throw writeFailed(error);
+          }),
+      scrub: () => Promise.resolve(disk.damage),
+      reopen: async () => {
+        await disk
+          .write(true, () => undefined)
+          .catch((error: unknown) => {
+            throw writeFailed(error);
+          });
+        failure = null;
+      },
+    },
     forgetCluster: () =>
-      disk.write(true, (content) => {
+      write(true, (content) => {
         const { hardState, entries, snapshot, cluster } = empty();
         Object.assign(content, { hardState, entries, snapshot, cluster });
       }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+function writeFailed(error: unknown): WriteFailed {
+  if (error instanceof WriteFailed) return error;
+  return new WriteFailed(error, { full: error instanceof Error && error.message.includes("No space left") });
 }
 
 function empty(): Content {

@@ -4,8 +4,7 @@ import { join } from "node:path";
 
 import { Level } from "level";
 
-import type { Stores } from "#agent/ports/store.ts";
-import { openStores } from "#agent/store/open.ts";
+import { openStores, type DiskStores } from "#agent/store/open.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
 
 export type RawDatabase = Level<string, Uint8Array>;
@@ -26,7 +25,7 @@ export class StoreFolder implements AsyncDisposable {
   }
 
   /** One life: the stores are open while `use` runs. */
-  async use<T>(use: (stores: Stores) => Promise<T>): Promise<T> {
+  async use<T>(use: (stores: DiskStores) => Promise<T>): Promise<T> {
     await using stores = await openStores(this.dir, { log: this.log });
     return await use(stores);
   }
