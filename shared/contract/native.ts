@@ -61,6 +61,8 @@ export const Member = Type.Object({
   added_at_ms: Type.Integer(),
   cores: Nullable(Type.Integer()),
   total_memory: Nullable(Type.Number()),
+  /** Of the cluster's own record, without liveness and size: what If-Match of a change of this member takes. */
+  etag: Nullable(Type.String()),
 });
 export type Member = Static<typeof Member>;
 

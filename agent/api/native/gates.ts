@@ -19,3 +19,14 @@ export const READ: FastifyContextConfig = {
 
 export const READ_CLUSTER: FastifyContextConfig = { dialect: "native", gate: READS_REGISTRY };
 export const WRITE: FastifyContextConfig = { dialect: "native", gate: CHANGES_REGISTRY };
+
+// Who leads, who lives and what hosts have is not in the registry.
+export const READ_MEMBERS: FastifyContextConfig = {
+  ...READ_CLUSTER,
+  shows: { topics: ["members"], partly: true },
+};
+export const READ_HOSTS: FastifyContextConfig = { ...READ, shows: { topics: ["members"], partly: true } };
+export const READ_STATUS: FastifyContextConfig = {
+  ...READ,
+  shows: { topics: ["cluster", "members"], partly: true },
+};

@@ -1,13 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 
+import type { History } from "#agent/api/history.ts";
 import type { Queries } from "#agent/api/ports.ts";
 import { Host, HostList, type HostSummary } from "#shared/contract/native.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { Member as MemberRecord } from "#shared/registry/state.ts";
 
-import { READ } from "./gates.ts";
+import { READ_HOSTS } from "./gates.ts";
 import { toMember } from "./members.ts";
 import { findMember } from "./names.ts";
 import { viewOf } from "./views.ts";
@@ -16,13 +17,13 @@ const Params = Type.Object({ name: Type.String({ minLength: 1, maxLength: 253 })
 
 /** What hosts are, from whichever agent is asked. Before there is a cluster, this host alone. */
 export const hostRoutes: FastifyPluginAsyncTypebox<{ queries: Queries }> = async (app, { queries }) => {
-  app.get("/hosts", { schema: { response: { 200: HostList } }, config: READ }, async () => ({
+  app.get("/hosts", { schema: { response: { 200: HostList } }, config: READ_HOSTS }, async () => ({
     hosts: knownHosts(queries).map((host) => toSummary(queries, host)),
   }));
 
   const one = { params: Params, response: { 200: Host } };
-  app.get("/hosts/:name", { schema: one, config: READ }, async ({ params }) =>
-    toHost(queries, findHost(queries, params.name)),
+  app.get("/hosts/:name", { schema: one, config: READ_HOSTS }, async ({ params }) =>
+    toHost(queries, app.history, findHost(queries, params.name)),
   );
 };
 
@@ -72,12 +73,12 @@ function toSummary(queries: Queries, { peer, name, record }: KnownHost): HostSum
   };
 }
 
-function toHost(queries: Queries, { peer, name, record }: KnownHost): Host {
+function toHost(queries: Queries, history: History, { peer, name, record }: KnownHost): Host {
   const view = viewOf(queries, peer);
   return {
     name,
     peer,
-    member: record === null ? null : toMember(queries, record),
+    member: record === null ? null : toMember(queries, history, record),
     liveness: view.liveness,
     last_seen_ms_ago: view.lastSeenMsAgo,
     rtt_ms: view.rttMs,

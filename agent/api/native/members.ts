@@ -1,13 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 
+import type { History } from "#agent/api/history.ts";
 import type { Commands, Queries } from "#agent/api/ports.ts";
+import { entityTag } from "#agent/api/preconditions.ts";
 import { writeContext } from "#agent/api/wire.ts";
 import { type Member, MemberList } from "#shared/contract/native.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { Member as MemberRecord } from "#shared/registry/state.ts";
+import { versionOf } from "#shared/registry/versions.ts";
 
-import { READ_CLUSTER, WRITE } from "./gates.ts";
+import { READ_MEMBERS, WRITE } from "./gates.ts";
 import { findMember } from "./names.ts";
 import { viewOf } from "./views.ts";
 
@@ -17,9 +20,9 @@ export const memberRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queri
   app,
   { commands, queries },
 ) => {
-  app.get("/members", { schema: { response: { 200: MemberList } }, config: READ_CLUSTER }, async () => {
+  app.get("/members", { schema: { response: { 200: MemberList } }, config: READ_MEMBERS }, async () => {
     const records = [...queries.registry.members.values()].sort((a, b) => a.uid - b.uid);
-    return { members: records.map((record) => toMember(queries, record)) };
+    return { members: records.map((record) => toMember(queries, app.history, record)) };
   });
 
   /** Takes a host out for good: its identity is never let in again. By name, peer id, uuid or uid. */
@@ -27,12 +30,15 @@ export const memberRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queri
     const { name } = request.params;
     const member = findMember(queries, name);
     if (member === undefined) throw new AppError("member_not_found", { peer: name });
-    await commands.submit({ type: "member.remove", peer: member.peer }, writeContext(request));
+    await commands.submit(
+      { type: "member.remove", peer: member.peer },
+      writeContext(request, { topic: "members", id: member.peer }),
+    );
     return reply.code(204).send();
   });
 };
 
-export function toMember(queries: Queries, record: MemberRecord): Member {
+export function toMember(queries: Queries, history: History, record: MemberRecord): Member {
   const { report, liveness } = viewOf(queries, record.peer);
   return {
     name: record.name,
@@ -51,6 +57,7 @@ export function toMember(queries: Queries, record: MemberRecord): Member {
     added_at_ms: record.addedAt,
     cores: report?.facts.static.cpu.cores ?? null,
     total_memory: report?.facts.static.memory_total ?? null,
+    etag: entityTag(history, versionOf(queries.registry, "members", record.peer)),
   };
 }
 

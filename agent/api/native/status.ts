@@ -4,12 +4,12 @@ import type { Queries } from "#agent/api/ports.ts";
 import { AgentStatus } from "#shared/contract/native.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 
-import { READ } from "./gates.ts";
+import { READ_STATUS } from "./gates.ts";
 import { nameOf } from "./names.ts";
 
 /** How this agent is: its bootstrap, its cluster, its copy of the registry. */
 export const statusRoutes: FastifyPluginAsyncTypebox<{ queries: Queries }> = async (app, { queries }) => {
-  app.get("/status", { schema: { response: { 200: AgentStatus } }, config: READ }, async () => ({
+  app.get("/status", { schema: { response: { 200: AgentStatus } }, config: READ_STATUS }, async () => ({
     agent: toAgent(queries),
     bootstrap: toBootstrap(queries.bootstrap.state),
     cluster: toCluster(queries),
