@@ -260,4 +260,148 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
       edit("leader.ts", '    if (progress.state === "snapshot") progress.probe(progress.match + 1);\n', ""),
     ],
   },
+  {
+    name: "hands over before the heir has the whole log",
+    edits: [edit("leader.ts", "  if (lead.progress.get(to)?.match !== state.log.last) return;\n", "")],
+  },
+  {
+    name: "a lost request to campaign is not repeated",
+    edits: [
+      edit(
+        "leader.ts",
+        "    // The request to campaign may have been lost; one that comes twice finds a later term and is ignored.\n    if (lead.transfer?.to === message.from) sendTimeoutNow(state, lead);\n",
+        "",
+      ),
+    ],
+  },
+  {
+    name: "takes writes while it hands over",
+    edits: [
+      edit(
+        "leader.ts",
+        '  if (lead.transfer !== null) return { ok: false, reason: "transferring", leader: state.id };\n',
+        "",
+      ),
+    ],
+  },
+  {
+    name: "changes members while it hands over",
+    edits: [
+      edit("leader.ts", '  if (lead.transfer !== null) return { ok: false, reason: "transferring" };\n', ""),
+    ],
+  },
+  {
+    name: "a transfer is never given up",
+    edits: [
+      edit(
+        "leader.ts",
+        "    if (lead.transfer.ticks >= state.options.electionTicks) lead.transfer = null;\n",
+        "",
+      ),
+    ],
+  },
+  {
+    name: "asking again prolongs a transfer",
+    edits: [edit("leader.ts", "  if (lead.transfer?.to === member) return true;\n", "")],
+  },
+  {
+    name: "hands over to a learner",
+    edits: [edit("leader.ts", "!state.config.voters.includes(member) ||", "state.id === member ||")],
+  },
+  {
+    name: "whoever is told to campaigns, voter or not",
+    edits: [
+      edit(
+        "core.ts",
+        'if (state.role.name !== "leader" && state.electable) campaign(state, true);',
+        'if (state.role.name !== "leader") campaign(state, true);',
+      ),
+    ],
+  },
+  {
+    name: "only one that knows itself to be a voter votes",
+    edits: [
+      edit(
+        "follower.ts",
+        "const granted = free && log.isUpToDate",
+        "const granted = free && state.electable && log.isUpToDate",
+      ),
+    ],
+  },
+  {
+    name: "a joint configuration of an earlier leader is not left",
+    edits: [
+      edit(
+        "leader.ts",
+        "  if (isJoint(state.config)) {\n",
+        "  if (isJoint(state.config) && log.termAt(state.configs.currentIndex) === state.term) {\n",
+      ),
+    ],
+  },
+  {
+    name: "a leader that is removed stays",
+    edits: [
+      edit(
+        "leader.ts",
+        "} else if (!state.config.voters.includes(state.id)) {",
+        "} else if (state.config.voters.length === 0) {",
+      ),
+    ],
+  },
+  {
+    name: "a new voter counts as silent from the start",
+    edits: [edit("leader.ts", "followConfig(state, lead, true);", "followConfig(state, lead, false);")],
+  },
+  {
+    name: "applies what is committed but not on its own disk",
+    edits: [
+      edit(
+        "log.ts",
+        "const to = Math.min(this.#commit, this.#durable);\n    if (to",
+        "const to = this.#commit;\n    if (to",
+      ),
+      edit(
+        "log.ts",
+        "return Math.min(this.#commit, this.#durable) > this.#handed;",
+        "return this.#commit > this.#handed;",
+      ),
+    ],
+  },
+  {
+    name: "acknowledges to a new leader what an earlier one offered",
+    edits: [
+      edit("core-state.ts", "    if (leader !== this.leader || leader === null) this.offered = 0;\n", ""),
+    ],
+  },
+  {
+    name: "a full window never gives way",
+    edits: [
+      edit("progress.ts", '    if (this.#state === "replicate" && this.paused) this.#arrived(1);\n', ""),
+    ],
+  },
+  {
+    name: "one that cannot be reached is sent more at once",
+    edits: [
+      edit(
+        "progress.ts",
+        "    this.probe(this.match + 1);\n    this.#probeSent = true;\n",
+        "    this.probe(this.match + 1);\n",
+      ),
+    ],
+  },
+  {
+    name: "an old refusal takes back what is acknowledged",
+    edits: [
+      edit("progress.ts", " || lastCandidate < this.match) return;", ") return;"),
+      edit("progress.ts", "this.probe(Math.max(this.match + 1, next));", "this.probe(next);"),
+    ],
+  },
+  {
+    name: "what is committed counts as uncommitted for ever",
+    edits: [edit("log.ts", "    this.#uncommittedBytes -= this.#bytes(this.#commit + 1, next);\n", "")],
+  },
+  {
+    name: "what was replaced counts as uncommitted for ever",
+    edits: [edit("log.ts", "    this.#uncommittedBytes -= this.#bytes(from, this.last);\n", "")],
+  },
 ];

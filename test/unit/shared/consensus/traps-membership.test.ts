@@ -118,6 +118,26 @@ describe("shrinking", () => {
     expect(network.status("c")).toMatchObject({ term: 2, leader: null });
   });
 
+  test("voters that become learners in one change vote until it is over, and keep their place in the log", () => {
+    const network = new Network({ a: {}, b: {}, c: {} });
+    network.elect("a");
+    network.isolate("a");
+    expect(network.core("a").changeConfig({ voters: ["a"], learners: ["b", "c"] }).ok).toBe(true);
+    network.settle();
+    expect(network.status("a")).toMatchObject({ commit: 2, config: { outgoing: ["a", "b", "c"] } });
+    network.split(["a", "b"], ["c"]);
+    network.tick("a", 2);
+    expect(network.status("a")).toMatchObject({ commit: 4, config: { voters: ["a"], outgoing: [] } });
+    network.heal();
+    network.tick("a", 2);
+    network.propose("a", "x");
+    for (const id of network.ids) expect(network.commands(id)).toEqual(["x"]);
+    network.isolate("a");
+    for (const id of ["b", "c"]) network.tick(id, 2 * ELECTION_TICKS);
+    expect(network.leaders).toEqual(["a"]);
+    expect(network.sentOf("pre_vote")).toEqual([]);
+  });
+
   test("a voter that a snapshot makes a learner campaigns no more", () => {
     const core = makeCore();
     const config: VoterConfig = { voters: ["b", "c"], outgoing: [], learners: ["a"] };

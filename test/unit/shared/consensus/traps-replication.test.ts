@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
 
+import { assert } from "#shared/lib/assert.ts";
 import { APPENDS_IN_FLIGHT_MAX, UNCOMMITTED_BYTES_MAX } from "#shared/lib/limits.ts";
 
 import { ELECTION_TICKS, acknowledge, drain, elect, entry, makeCore, sentOf, ticks } from "./bench.ts";
 import { Network } from "./network.ts";
 
-// Traps around the log: where logs differ, what gets lost on the way, what a disk does late or forgets.
+// Traps around the log: where logs differ, what gets lost on the way or comes late, how much may wait.
 
 /** Terms of the entries after the common first one. */
 function terms(network: Network, id: string): (number | null)[] {
@@ -39,6 +40,22 @@ describe("logs that differ (figure 3.6 of the dissertation)", () => {
       const refused = network.sentOf("append_answer").filter(({ from, ok }) => from === id && !ok);
       expect(refused.length, id).toBeLessThanOrEqual(refusals);
     }
+  });
+
+  // Terms from index 2 on. `probe`: where the leader asks next, after one refusal.
+  test.each([
+    { what: "the follower's tail is older", ours: [1, 3, 3, 3], theirs: [1, 2, 2, 2, 2], probe: 2 },
+    { what: "the follower's tail is newer", ours: [1, 1, 1, 1], theirs: [1, 4, 4], probe: 2 },
+    { what: "the follower's tail is newer and longer", ours: [1, 1], theirs: [4, 4, 4, 4, 5], probe: 1 },
+    { what: "the follower is short", ours: [1, 1, 1, 4, 5], theirs: [1, 1], probe: 3 },
+  ])("$what: one refusal is enough to find where the logs agree", ({ ours, theirs, probe }) => {
+    const common = { voters: ["f", "l", "v"], term: 6 };
+    const network = new Network({ l: { log: ours }, v: { log: ours }, f: { log: theirs } }, { common });
+    network.tick("l", ELECTION_TICKS);
+    const asked = network.sentOf("append").filter(({ to }) => to === "f");
+    expect(asked.slice(0, 2).map(({ prevIndex }) => prevIndex)).toEqual([ours.length + 1, probe]);
+    expect(network.sentOf("append_answer").filter(({ from, ok }) => from === "f" && !ok)).toHaveLength(1);
+    expect(terms(network, "f")).toEqual([...ours, 7]);
   });
 
   test("newer entries that no majority holds are replaced by older ones that one does", () => {
@@ -184,71 +201,50 @@ describe("what gets lost between leader and follower", () => {
   });
 });
 
-describe("what a disk does late", () => {
-  test("a leader applies what the others committed only when its own disk has it", () => {
-    const core = makeCore();
-    elect(core);
-    acknowledge(core, "b", 2);
-    drain(core);
-    core.propose(["x"]);
-    const saving = core.ready();
-    acknowledge(core, "b", 3);
-    acknowledge(core, "c", 3);
-    expect(core.status()).toMatchObject({ commit: 3, applied: 2 });
-    expect(saving.committed).toEqual([]);
-    core.advance(saving);
-    expect(drain(core).committed).toMatchObject([{ data: "x" }]);
-  });
-
-  test("an entry replaced twice while its first form is being saved: only the last one is saved, promised and applied", () => {
-    const core = makeCore();
-    const append = { type: "append", to: "a", prevIndex: 1, prevTerm: 1, commit: 1 } as const;
-    core.step({ ...append, from: "b", term: 2, entries: [entry(2, 2)] });
-    const first = core.ready();
-    core.step({ ...append, from: "c", term: 3, entries: [entry(2, 3)] });
-    core.step({ type: "heartbeat", from: "b", to: "a", term: 4, commit: 1, round: 0 });
-    core.step({ ...append, from: "b", term: 4, entries: [entry(2, 4)] });
-    core.advance(first);
-    core.step({ type: "commit", from: "b", to: "a", term: 4, commit: 2 });
-    const second = core.ready();
-    expect(second).toMatchObject({ truncateFrom: 2, entries: [{ index: 2, term: 4 }], committed: [] });
-    expect(second.hardState).toMatchObject({ term: 4 });
-    core.advance(second);
-    expect(drain(core).committed).toMatchObject([{ index: 2, term: 4 }]);
-  });
-
-  test("a leader that is deposed while its entry is being saved does not count it as its own afterwards", () => {
-    const core = makeCore();
-    elect(core);
-    acknowledge(core, "b", 2);
-    drain(core);
-    core.propose(["x"]);
-    const saving = core.ready();
-    const append = { type: "append", from: "b", to: "a", term: 3, prevIndex: 2, prevTerm: 2 } as const;
-    core.step({ ...append, entries: [entry(3, 3, "y")], commit: 3 });
-    core.advance(saving);
-    const { readies, committed } = drain(core);
-    expect(readies[0]).toMatchObject({ truncateFrom: 3, entries: [{ data: "y" }], committed: [] });
-    expect(committed.map(({ data }) => data)).toEqual(["y"]);
-  });
-
-  test("a follower whose disk lost what it had promised neither stops nor invents; committed entries fed to it repair it", () => {
+describe("what comes in another order or late", () => {
+  test("two appends that overtake each other: the refusal that comes late does not lead back behind what is known", () => {
     const leader = makeCore({ voters: ["a", "b"] });
     elect(leader);
-    leader.propose(["x", "y"]);
+    const follower = makeCore({ id: "b", voters: ["a", "b"], log: [2], term: 2 });
+    acknowledge(leader, "b", 2);
+    const appends = ["x", "y"].flatMap((text) => {
+      leader.propose([text]);
+      return sentOf(drain(leader), "append");
+    });
+    expect(appends.map(({ prevIndex }) => prevIndex)).toEqual([2, 3]);
+    for (const append of appends.toReversed()) follower.step(append);
+    const [refused, taken] = sentOf(drain(follower), "append_answer");
+    expect([refused, taken]).toMatchObject([
+      { ok: false, index: 2 },
+      { ok: true, index: 3 },
+    ]);
+    assert(refused !== undefined && taken !== undefined, "both are answered");
+    leader.step(taken);
+    leader.reportUnreachable("b");
+    leader.step(refused);
     drain(leader);
-    acknowledge(leader, "b", 4);
-    drain(leader);
-    const follower = makeCore({ id: "b", voters: ["a", "b"], term: 2, vote: "a" });
-    leader.tick();
-    for (const message of drain(leader).sent) follower.step(message);
-    expect(follower.status()).toMatchObject({ commit: 1, lastIndex: 1 });
-    drain(follower);
-    expect(follower.feed(leader.committedFrom(2, 1e6) ?? [], leader.status().commit)).toBe("taken");
-    expect(drain(follower).committed.map(({ data }) => data)).toEqual(["", "x", "y"]);
-    leader.propose(["z"]);
-    for (const message of drain(leader).sent) follower.step(message);
-    expect(sentOf(drain(follower), "append_answer")).toMatchObject([{ ok: true, index: 5 }]);
+    leader.step({ type: "heartbeat_answer", from: "b", to: "a", term: 2, round: 0 });
+    expect(sentOf(drain(leader), "append")).toMatchObject([{ prevIndex: 3, entries: [{ data: "y" }] }]);
+  });
+
+  test("an append from before the follower's snapshot: what it repeats is there, and only that is promised", () => {
+    const core = makeCore({ log: [2, 2, 2], term: 2, commit: 4 });
+    drain(core);
+    core.compact({ index: 4, term: 2, config: core.appliedConfig() }, 4);
+    const append = {
+      type: "append",
+      from: "b",
+      to: "a",
+      term: 2,
+      prevIndex: 1,
+      prevTerm: 1,
+      commit: 4,
+    } as const;
+    core.step({ ...append, entries: [entry(2, 2)] });
+    expect(sentOf(drain(core), "append_answer")).toMatchObject([{ ok: true, index: 2 }]);
+    core.step({ ...append, entries: [2, 3, 4, 5, 6].map((index) => entry(index, 2)) });
+    expect(sentOf(drain(core), "append_answer")).toMatchObject([{ ok: true, index: 6 }]);
+    expect(core.status()).toMatchObject({ firstIndex: 5, lastIndex: 6, commit: 4 });
   });
 });
 
