@@ -68,6 +68,20 @@ export interface Registry {
   handOver(timeoutMs: number): Promise<void>;
 }
 
+/** What may be wished about who leads and who votes. Any agent takes the wish; the leader carries it out. */
+export interface Voting {
+  /**
+   * Hands leadership to this member, or to the voter that is best suited, and answers who leads now. Rejects with
+   * change_refused (it does not vote, does not answer, is too far behind, or nobody else could), quorum_lost without a leader.
+   */
+  lead(to: MemberId | null): Promise<MemberId>;
+  /**
+   * Takes the member's vote before it is removed; for half a minute it is given none again. Resolves once that is committed.
+   * Rejects with change_refused when too few of those who would vote then answer, quorum_lost without a leader.
+   */
+  voteOut(peer: MemberId): Promise<void>;
+}
+
 /** How this agent enters, follows and leaves a cluster; for bootstrap. Implemented by the composition root. */
 export interface ClusterRuntime {
   readonly registry: Registry;

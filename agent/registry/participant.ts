@@ -1,7 +1,11 @@
 import { StateMachine } from "./apply.ts";
+import { BrokenJoins } from "./broken-joins.ts";
+import { LeaderDuties } from "./duties.ts";
+import { FailureJudge } from "./failed.ts";
 import { Feed } from "./feed.ts";
 import { Freshness } from "./freshness.ts";
 import { Replacement } from "./replacement.ts";
+import { HandOver } from "./hand-over.ts";
 import { SnapshotIntake } from "./intake.ts";
 import { ConsensusLoop } from "./loop.ts";
 import type { ReplicaOptions } from "./options.ts";
@@ -14,11 +18,13 @@ import type { Beginning } from "./start.ts";
 import { Submitter } from "./submit.ts";
 import { SnapshotServer, type Packing } from "./transfer.ts";
 import { VoterKeeper } from "./voters.ts";
+import { VotingDesk } from "./voting.ts";
 import { IndexWaiters } from "./waiters.ts";
 import type { Watchers } from "./watch.ts";
 import { check, type Complaints } from "./wire.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
+import type { OwnHealth } from "#agent/ports/membership.ts";
 import type { Registry, RegistryStatus, Submitted } from "#agent/ports/registry.ts";
 import type { Stores } from "#agent/ports/store.ts";
 import type { Transport, Wire } from "#agent/ports/transport.ts";
@@ -37,7 +43,7 @@ export interface ReplicaDeps {
   /** A number in [0, 1). */
   readonly random: () => number;
   readonly createCore: (options: CoreOptions, start: CoreStart) => Consensus;
-  readonly membership: { isAlive(peer: MemberId): boolean };
+  readonly membership: { isAlive(peer: MemberId): boolean; self(): OwnHealth };
   /** How many times this agent has started: numbers its sessions in the registry. */
   readonly session: number;
   /** How snapshots are packed; zstd when left out. */
@@ -67,8 +73,11 @@ export class Participant {
   readonly #pulls: PullServer;
   readonly #snapshotter: Snapshotter;
   readonly #snapshots: SnapshotServer;
-  readonly #keeper: VoterKeeper;
+  readonly #duties: LeaderDuties;
+  readonly #handOver: HandOver;
   readonly #intake: SnapshotIntake;
+  /** What an administrator may wish of the leader. */
+  readonly voting: VotingDesk;
   readonly #guard: StateGuard;
   #beat: Disposable | null = null;
 
@@ -183,17 +192,30 @@ export class Participant {
         packing: deps.packing,
       }),
     });
-    this.#keeper = new VoterKeeper(
-      {
-        loop,
-        machine,
-        clock,
+    const ownSubmit = (command: Command): Promise<Submitted> => this.submit(command, { by: "agent" });
+    const keeper = new VoterKeeper({ loop, clock, log }, { ...options, self });
+    const duties = [
+      keeper,
+      new BrokenJoins({ clock, log, submit: ownSubmit }, { ...options, self }),
+      new FailureJudge({
         log,
-        isAlive,
-        submit: (command) => this.submit(command, { by: "agent" }),
-      },
-      { ...options, self },
-    );
+        submit: ownSubmit,
+        health: () => membership.self(),
+        hasQuorum: () => standing.status().quorum,
+      }),
+    ];
+    this.#duties = new LeaderDuties({ loop, machine, clock, isAlive, duties }, { self });
+    this.#handOver = new HandOver({
+      ...towardsLeader,
+      self,
+      nameOf: (peer) => machine.state.members.get(peer)?.name ?? peer,
+    });
+    this.voting = new VotingDesk({
+      ...towardsLeader,
+      handOver: this.#handOver,
+      keeper,
+      duties: this.#duties,
+    });
   }
 
   start(): void {
@@ -254,16 +276,7 @@ export class Participant {
 
   /** Resolves when somebody else leads, nobody can, or the time is up. */
   async handOver(timeoutMs: number): Promise<void> {
-    const { clock } = this.#deps;
-    const endMs = clock.monotonicMs() + timeoutMs;
-    let asked: MemberId | null = null;
-    while (!this.#loop.ended && this.#loop.status.role === "leader" && clock.monotonicMs() < endMs) {
-      const heir = this.#heir();
-      if (heir === null) return;
-      if (heir !== asked) this.#loop.do((core) => void core.transferTo(heir));
-      asked = heir;
-      await clock.sleep(HAND_OVER_LOOK_MS);
-    }
+    await this.#handOver.away(timeoutMs);
   }
 
   /** A consensus message from a proven sender. */
@@ -312,7 +325,7 @@ export class Participant {
     this.#submitter.onTurn();
     this.#reads.onTurn();
     this.#pulls.onTurn();
-    this.#keeper.onTurn();
+    this.#duties.onTurn();
     this.#snapshotter.onTurn(this.#loop.status.applied);
     if (this.#machine.halted !== null) this.#onHalted();
   }
@@ -331,28 +344,11 @@ export class Participant {
     const reason = this.#standsStill();
     this.#submitter.failAll(reason);
     this.#reads.failAll(reason);
-    const heir = this.#heir();
-    const { role, transferee } = this.#loop.status;
-    if (this.#loop.ended || role !== "leader" || heir === null || transferee !== null) return;
-    this.#loop.do((core) => void core.transferTo(heir));
+    this.#handOver.begin();
   }
 
   #standsStill(): AppError {
     const { leader, missing } = this.status();
     return new AppError("quorum_lost", { leader, missing }, this.#machine.halted ?? undefined);
   }
-
-  /** The voter that is furthest and answers. */
-  #heir(): MemberId | null {
-    const { config, progress } = this.#loop.status;
-    let best: { readonly peer: MemberId; readonly match: number } | null = null;
-    for (const peer of config.voters) {
-      const known = progress.get(peer);
-      if (known?.active !== true || known.match <= (best?.match ?? -1)) continue;
-      best = { peer, match: known.match };
-    }
-    return best?.peer ?? null;
-  }
 }
-
-const HAND_OVER_LOOK_MS = 20;

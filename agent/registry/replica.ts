@@ -3,10 +3,11 @@ import { Participant, type ReplicaDeps } from "./participant.ts";
 import { foundingEntry, loadBeginning } from "./start.ts";
 import { Watchers } from "./watch.ts";
 import { CONSENSUS, Complaints, METHOD } from "./wire.ts";
-import type { Registry, RegistryStatus, Submitted } from "#agent/ports/registry.ts";
+import type { Registry, RegistryStatus, Submitted, Voting } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { assert } from "#shared/lib/assert.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
 import { LOG_TAIL_ENTRIES, SNAPSHOT_ENTRIES, SNAPSHOT_LOG_BYTES } from "#shared/lib/limits.ts";
 import type { Change, RegistryState } from "#shared/registry/state.ts";
 import { emptyState } from "#shared/registry/reduce.ts";
@@ -46,7 +47,7 @@ const OUTSIDE: RegistryStatus = {
  * The replicated registry on this agent. Outside a cluster the state is empty and everything else rejects with
  * not_in_cluster; `found`, `follow` and `resume` begin a participation, `stop` and `forget` end it.
  */
-export class Replica implements Registry {
+export class Replica implements Registry, Voting {
   readonly #deps: ReplicaDeps;
   readonly #options: ReplicaOptions;
   readonly #watchers: Watchers;
@@ -141,6 +142,14 @@ export class Replica implements Registry {
     await this.#part?.handOver(timeoutMs);
   }
 
+  async lead(to: MemberId | null): Promise<MemberId> {
+    return this.#running().voting.lead(to);
+  }
+
+  async voteOut(peer: MemberId): Promise<void> {
+    await this.#running().voting.voteOut(peer);
+  }
+
   async #begin(): Promise<Participant> {
     const beginning = await loadBeginning(this.#deps.stores);
     const shared = {
@@ -168,6 +177,8 @@ export class Replica implements Registry {
     transport.onRequest(METHOD.pull, async (from, body, signal) => this.#running().pull(from, body, signal));
     transport.onRequest(METHOD.readIndex, async (_from, body) => this.#running().readIndex(body));
     transport.onRequest(METHOD.stateHash, async (_from, body) => this.#running().stateHash(body));
+    transport.onRequest(METHOD.lead, async (_from, body) => this.#running().voting.serveLead(body));
+    transport.onRequest(METHOD.voteOut, async (_from, body) => this.#running().voting.serveVoteOut(body));
     transport.onRequest(METHOD.snapshot, async (_from, body) => this.#running().snapshot(body));
   }
 

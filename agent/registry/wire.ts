@@ -21,6 +21,8 @@ export const METHOD = {
   readIndex: "registry.read_index",
   snapshot: "registry.snapshot",
   stateHash: "registry.state_hash",
+  lead: "registry.lead",
+  voteOut: "registry.vote_out",
 } as const;
 
 const Index = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -77,6 +79,12 @@ const StateQuestion = Type.Object({ points: Type.Array(StatePoint, { maxItems: 1
 /** The newest of those points that is known here, with the hash that it has here; null when none is. */
 const StateAnswer = Type.Object({ point: Type.Union([StatePoint, Type.Null()]) });
 
+/** Who is to lead; null: whoever is best. */
+const LeadRequest = Type.Object({ to: MaybeMember });
+const VoteOutRequest = Type.Object({ peer: Type.String({ maxLength: 128 }) });
+/** Who leads now that it is done; null: not done, for the agent that was asked does not lead. */
+const VotingAnswer = Type.Union([Type.Object({ leader: Type.String({ maxLength: 128 }) }), Type.Null()]);
+
 /** One compiled check for each shape. */
 export const check = {
   message: Compile(Message),
@@ -90,6 +98,9 @@ export const check = {
   snapshotPiece: Compile(SnapshotPiece),
   stateQuestion: Compile(StateQuestion),
   stateAnswer: Compile(StateAnswer),
+  leadRequest: Compile(LeadRequest),
+  voteOutRequest: Compile(VoteOutRequest),
+  votingAnswer: Compile(VotingAnswer),
 };
 
 interface Checker<T> {

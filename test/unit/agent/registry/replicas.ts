@@ -20,6 +20,8 @@ export interface Host {
   readonly log: RecordingLog;
   replica: Replica;
   up: boolean;
+  /** How far this agent distrusts itself: 0 to 8. */
+  score: number;
 }
 
 const identity = (uid: number): ClusterIdentity => ({ clusterId: "c1", incarnation: 1, uid, contacts: [] });
@@ -71,6 +73,7 @@ export class Replicas {
       disk: new MemoryDisk(),
       log: new RecordingLog(),
       up: true,
+      score: 0,
       replica: undefined as unknown as Replica,
     };
     await this.#boot(host);
@@ -90,6 +93,7 @@ export class Replicas {
         createCore: (options, start) => new RaftCore(options, start),
         membership: {
           isAlive: (peer) => this.hosts.some((other) => other.peer === peer && other.up),
+          self: () => ({ score: host.score, loopDelayMs: 0 }),
         },
         session: (await stores.identity.host()).starts,
       },
