@@ -159,8 +159,8 @@ export const Host = Type.Object({
 export type Host = Static<typeof Host>;
 
 /**
- * GET events, event `changes`: what one index of the log changed. The event's id is the index; a reader that comes
- * back with Last-Event-ID misses nothing and sees nothing twice.
+ * GET events, event `changes`: what one index of the log changed. The event's id is the index, stamped with the history that it
+ * belongs to; a reader that comes back with it as Last-Event-ID, to whichever agent, misses nothing and sees nothing twice.
  */
 export const ChangesEvent = Type.Object({
   index: Type.Integer(),
@@ -173,7 +173,7 @@ export type ChangesEvent = Static<typeof ChangesEvent>;
 
 /**
  * GET events, events `start` and `reset`: changes after `index` follow. `reset`: what came before cannot be told any more;
- * read everything anew, then go on.
+ * read everything anew with `min_index` set to `index`, then go on.
  */
 export const PositionEvent = Type.Object({ index: Type.Integer() });
 export type PositionEvent = Static<typeof PositionEvent>;

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 
+import type { History } from "#agent/api/history.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { ChangesEvent, PositionEvent } from "#shared/contract/native.ts";
 
@@ -18,36 +19,51 @@ export class EventStream {
   readonly #feed: ChangeFeed;
   readonly #out: ServerResponse;
   readonly #clock: Clock;
-  #position: number;
+  readonly #history: Pick<History, "stamp">;
+  #position = 0;
+  /** The feed's count of resets when this began; null before. */
+  #resets: number | null = null;
   #blocked = false;
   #ended = false;
 
-  constructor(
-    deps: { readonly feed: ChangeFeed; readonly out: ServerResponse; readonly clock: Clock },
-    options: { readonly after: number | null },
-  ) {
+  constructor(deps: {
+    readonly feed: ChangeFeed;
+    readonly out: ServerResponse;
+    readonly clock: Clock;
+    readonly history: Pick<History, "stamp">;
+  }) {
     this.#feed = deps.feed;
     this.#out = deps.out;
     this.#clock = deps.clock;
-    this.#position = options.after ?? deps.feed.position;
+    this.#history = deps.history;
   }
 
-  /** Says where it begins, then all that is known from there on. */
-  start(): void {
+  /** The connection is there for the reader, who may have to wait until this agent has what the reader has. */
+  open(): void {
     this.#out.write(`retry: ${RETRY_MS}\n\n`);
-    const gap = this.#feed.next(this.#position) === null;
-    if (gap) this.#position = this.#feed.position;
-    this.#write(gap ? "reset" : "start", this.#position, { index: this.#position });
     this.#out.on("drain", () => {
       this.#blocked = false;
       this.advance();
     });
+  }
+
+  /**
+   * Says where it begins, then all that is known from there on: after an index that has been applied here, from now (`now`), or,
+   * because nobody knows what the reader has (`unknown`), from now with a reset.
+   */
+  begin(after: number | "now" | "unknown"): void {
+    if (this.#ended) return;
+    this.#resets = this.#feed.resets;
+    const known = typeof after === "number" && this.#feed.next(after) !== null;
+    this.#position = known ? after : this.#feed.position;
+    this.#write(known || after === "now" ? "start" : "reset", this.#position, { index: this.#position });
     this.advance();
   }
 
   /** Writes what is new, as far as the connection takes it. */
   advance(): void {
-    while (!this.#ended) {
+    while (!this.#ended && this.#resets !== null) {
+      if (this.#resets !== this.#feed.resets) return this.#reset();
       const batch = this.#feed.next(this.#position);
       if (batch === null) return this.#reset();
       if (batch === undefined || this.#blocked) return;
@@ -81,7 +97,8 @@ export class EventStream {
     this.end();
   }
 
-  #write(event: string, id: number, data: ChangesEvent | PositionEvent): void {
+  #write(event: string, index: number, data: ChangesEvent | PositionEvent): void {
+    const id = this.#history.stamp(index) ?? index;
     if (!this.#out.write(`event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`))
       this.#blocked = true;
   }

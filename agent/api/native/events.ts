@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 
+import type { History } from "#agent/api/history.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Registry } from "#agent/ports/registry.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
@@ -12,13 +13,15 @@ import { READ_CLUSTER } from "./gates.ts";
 
 const KEEP_ALIVE_MS = 15_000;
 
-const Query = Type.Object({
-  from: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+/** An index, or the id of an event: an index stamped with its history. */
+const PositionText = Type.String({
+  minLength: 1,
+  maxLength: 128,
+  pattern: String.raw`^([\x21-\x7e]+-)?\d{1,15}$`,
 });
+const Query = Type.Object({ from: Type.Optional(PositionText) });
 /** Sent by an EventSource that comes back. */
-const Headers = Type.Object({
-  "last-event-id": Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
-});
+const Headers = Type.Object({ "last-event-id": Type.Optional(PositionText) });
 
 /** GET events: every change of the registry after an index (`from`, or Last-Event-ID), as it is applied here. */
 export const eventRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; clock: Clock }> = async (
@@ -48,32 +51,47 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; clock:
     if (streams.size >= EVENT_STREAMS_MAX)
       throw new AppError("overloaded", { what: "the number of event streams" });
     const asked = request.headers["last-event-id"] ?? request.query.from ?? null;
-    const after = asked === null ? null : await reached(registry, asked);
     reply.hijack();
     const out = reply.raw;
     out.writeHead(200, reply.getHeaders() as Record<string, string>);
-    const stream = new EventStream({ feed, out, clock }, { after });
+    const stream = new EventStream({ feed, out, clock, history: app.history });
     streams.add(stream);
+    const closed = new AbortController();
     out.on("close", () => {
       streams.delete(stream);
       stream.end();
+      closed.abort();
     });
     out.on("error", () => out.destroy());
-    stream.start();
+    stream.open();
+    void begin(stream, asked === null ? "now" : positionOf(asked, app.history), closed.signal);
   });
+
+  /** A reader may come from an agent that is ahead of this one: it goes on here as soon as it misses nothing and sees nothing twice. */
+  async function begin(stream: EventStream, from: Position | "now", signal: AbortSignal): Promise<void> {
+    if (from === "now" || from === "unknown") return stream.begin(from);
+    const timeoutMs = from.certain ? CATCH_UP_MS_MAX : AHEAD_MS_MAX;
+    try {
+      await registry.waitForIndex(from.index, { timeoutMs, signal });
+    } catch (error) {
+      // A reader that is closed comes back with the position that it has.
+      if (from.certain || !isKind(error, "index_not_reached")) return stream.end();
+      return stream.begin("unknown");
+    }
+    stream.begin(from.index);
+  }
 };
 
-/** Longest a reader's index may be ahead of this agent, which may be catching up. Milliseconds. */
+/** Longest a reader whose position is certain waits here for this agent to get there. Milliseconds. */
+const CATCH_UP_MS_MAX = 60_000;
+/** Longest a bare index, which may be of another history, may be ahead of this agent. Milliseconds. */
 const AHEAD_MS_MAX = 2000;
 
-/** The reader's index; 0, which is told `reset`, when it is of no history that this agent knows. */
-async function reached(registry: Registry, index: number): Promise<number> {
-  if (index <= registry.state.index) return index;
-  try {
-    await registry.waitForIndex(index, { timeoutMs: AHEAD_MS_MAX });
-    return index;
-  } catch (error) {
-    if (isKind(error, "index_not_reached")) return 0;
-    throw error;
-  }
+/** What a reader has. Certain: it says in which history. `unknown`: something of another history than this agent's. */
+type Position = { readonly index: number; readonly certain: boolean } | "unknown";
+
+function positionOf(text: string, history: History): Position {
+  if (/^\d+$/.test(text)) return { index: Number(text), certain: false };
+  const index = history.indexOf(text);
+  return index === null ? "unknown" : { index, certain: true };
 }

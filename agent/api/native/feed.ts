@@ -12,6 +12,7 @@ export class ChangeFeed implements Disposable {
   readonly #batches: ChangesEvent[] = [];
   /** Changes up to this index are not here (any more). */
   #forgotten = 0;
+  #resets = 0;
   readonly #listeners = new Set<() => void>();
   readonly #subscriptions: Disposable[] = [];
 
@@ -30,6 +31,11 @@ export class ChangeFeed implements Disposable {
   /** Index of the registry: where a reader that asks for nothing older begins. */
   get position(): number {
     return this.#registry.state.index;
+  }
+
+  /** How often the whole state was replaced: what was read before cannot be continued by what comes after. */
+  get resets(): number {
+    return this.#resets;
   }
 
   /** The first change after an index; undefined when there is none yet. Null: some that follow it are forgotten. */
@@ -65,6 +71,7 @@ export class ChangeFeed implements Disposable {
   #startAnew(index: number): void {
     this.#batches.length = 0;
     this.#forgotten = index;
+    this.#resets += 1;
     this.#tell();
   }
 

@@ -24,9 +24,12 @@ afterEach(async () => {
   await listeners.close(0);
 });
 
+/** An event's id is the index, stamped with the cluster's id and incarnation. */
+const stamped = (index: number) => `22222222-1-${index}`;
+
 interface SentEvent {
   readonly event: string;
-  readonly id: number;
+  readonly id: string;
   readonly data: { readonly index: number; readonly changes?: readonly { readonly id: string }[] };
 }
 
@@ -58,7 +61,7 @@ class Reader {
       if (lines[0]?.startsWith(":") === true) this.comments += 1;
       const [event, data] = [field("event"), field("data")];
       if (event === undefined || data === undefined) continue;
-      return { event, id: Number(field("id")), data: JSON.parse(data) as SentEvent["data"] };
+      return { event, id: field("id") ?? "", data: JSON.parse(data) as SentEvent["data"] };
     }
   }
 }
@@ -87,44 +90,44 @@ describe("GET events", () => {
   test("says where it begins, then each change as it is applied", async () => {
     const reader = await open();
     expect(reader.response.headers["content-type"]).toBe("text/event-stream");
-    expect(await reader.next()).toEqual({ event: "start", id: 1, data: { index: 1 } });
+    expect(await reader.next()).toEqual({ event: "start", id: stamped(1), data: { index: 1 } });
     const index = await change();
     expect(await reader.next()).toMatchObject({
       event: "changes",
-      id: index,
+      id: stamped(index),
       data: { index, changes: [{ topic: "zones", op: "set", id: "1" }] },
     });
   });
 
-  test.each(["?from=N", "Last-Event-ID"])(
-    "%s: what follows that index, each once, without a gap",
-    async (how) => {
-      const first = await change();
-      const [second, third] = [await change(), await change()];
-      const reader =
-        how === "?from=N" ? await open(`?from=${first}`) : await open("", { "last-event-id": `${first}` });
-      const told = [await reader.next(), await reader.next(), await reader.next()];
-      expect(told.map((event) => [event?.event, event?.id])).toEqual([
-        ["start", first],
-        ["changes", second],
-        ["changes", third],
-      ]);
-      const fourth = await change();
-      expect((await reader.next())?.id).toBe(fourth);
-    },
-  );
+  test.each([
+    ["?from=N", (index: number) => open(`?from=${index}`)],
+    ["?from=ID", (index: number) => open(`?from=${stamped(index)}`)],
+    ["Last-Event-ID", (index: number) => open("", { "last-event-id": stamped(index) })],
+  ])("%s: what follows that index, each once, without a gap", async (_how, openAfter) => {
+    const first = await change();
+    const [second, third] = [await change(), await change()];
+    const reader = await openAfter(first);
+    const told = [await reader.next(), await reader.next(), await reader.next()];
+    expect(told.map((event) => [event?.event, event?.id])).toEqual([
+      ["start", stamped(first)],
+      ["changes", stamped(second)],
+      ["changes", stamped(third)],
+    ]);
+    const fourth = await change();
+    expect((await reader.next())?.id).toBe(stamped(fourth));
+  });
 
   test("Last-Event-ID is newer than the URL an EventSource was opened with", async () => {
     const [first, second] = [await change(), await change()];
-    const reader = await open(`?from=${first}`, { "last-event-id": `${second}` });
-    expect(await reader.next()).toMatchObject({ event: "start", id: second });
+    const reader = await open(`?from=${first}`, { "last-event-id": stamped(second) });
+    expect(await reader.next()).toMatchObject({ event: "start", id: stamped(second) });
   });
 
   test("from before what is kept: reset, then on from here", async () => {
     const reader = await open("?from=0");
-    expect(await reader.next()).toEqual({ event: "reset", id: 1, data: { index: 1 } });
+    expect(await reader.next()).toEqual({ event: "reset", id: stamped(1), data: { index: 1 } });
     const index = await change();
-    expect((await reader.next())?.id).toBe(index);
+    expect((await reader.next())?.id).toBe(stamped(index));
   });
 
   test("only so much is kept", async () => {
@@ -136,29 +139,38 @@ describe("GET events", () => {
 
   test("from an index that this history has not reached: reset, once it is clear that it will not come", async () => {
     const reader = await open("?from=999999");
-    expect(await reader.next()).toEqual({ event: "reset", id: 1, data: { index: 1 } });
+    expect(await reader.next()).toEqual({ event: "reset", id: stamped(1), data: { index: 1 } });
   });
 
-  test("a snapshot that replaces everything resets the readers", async () => {
-    const resets: ((index: number) => void)[] = [];
-    const other = new FakeApi();
-    other.registry.onReset = (listener: (index: number) => void) => {
-      resets.push(listener);
-      return { [Symbol.dispose]: () => undefined };
-    };
-    await listeners.close(0);
-    api = other;
-    await api.createCluster();
-    const deps = { app: api.app, clock: new SystemClock(), log: api.log };
-    const listen = [{ type: "tcp", scheme: "http", address: "127.0.0.1", port: 0 }] as const;
-    listeners = new Listeners(deps, { listen, tls: null, hostAddresses: () => [] });
-    await listeners.start();
-    port = Number(new URL(listeners.urls[0] ?? "").port);
+  test("from an index that its own history will reach: nothing until then, and no reset", async () => {
+    const { index } = api.registry.state;
+    const reader = await open("", { "last-event-id": stamped(index + 2) });
+    const [first] = [reader.next(), await change(), await change()];
+    expect(await first).toMatchObject({ event: "start", id: stamped(index + 2) });
+    const next = await change();
+    expect((await reader.next())?.id).toBe(stamped(next));
+  });
+
+  test.each(["22222222-2-1", "33333333-1-1"])("from an index of another history (%s): reset", async (id) => {
+    const reader = await open("", { "last-event-id": id });
+    expect(await reader.next()).toEqual({ event: "reset", id: stamped(1), data: { index: 1 } });
+  });
+
+  test.each(["-1", "x", "22222222-1-", "1.5"])("?from=%s is refused", async (from) => {
+    const { response } = await open(`?from=${from}`);
+    expect(response.statusCode).toBe(400);
+    response.resume();
+  });
+
+  test.each([
+    ["a newer state", 500],
+    ["a state of the same index", 1],
+    ["an older state", 0],
+  ])("%s in the place of all that was there resets the readers", async (_what, index) => {
     const reader = await open();
     expect((await reader.next())?.event).toBe("start");
-    api.registry.state.index = 500;
-    for (const reset of resets) reset(500);
-    expect(await reader.next()).toEqual({ event: "reset", id: 500, data: { index: 500 } });
+    api.registry.replace({ ...api.registry.state, index });
+    expect(await reader.next()).toEqual({ event: "reset", id: stamped(index), data: { index } });
     expect(await reader.next()).toBe(null);
   });
 
