@@ -138,6 +138,20 @@ describe("pre-vote and check-quorum together", () => {
     expect(network.status("b")).toMatchObject({ term: 2, leader: "a" });
   });
 
+  test("a leader that can send but not hear gives up, so that its heartbeats do not hold the others for ever", () => {
+    const network = three();
+    network.elect("a");
+    network.lose(({ to }) => to === "a");
+    network.tickAll(4 * ELECTION_TICKS);
+    const [next = "none", ...others] = network.leaders;
+    expect(others).toEqual([]);
+    expect(["b", "c"]).toContain(next);
+    const { term } = network.status(next);
+    network.tickAll(4 * ELECTION_TICKS);
+    expect(network.leaders).toEqual([next]);
+    expect(network.status(next).term).toBe(term);
+  });
+
   test("a leader that is cut off gives up, the others elect, and it follows when it is back", () => {
     const network = three();
     network.elect("a");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { assert } from "#shared/lib/assert.ts";
-import { APPENDS_IN_FLIGHT_MAX, UNCOMMITTED_BYTES_MAX } from "#shared/lib/limits.ts";
+import { APPENDS_IN_FLIGHT_MAX, INDEX_WAITERS_MAX, UNCOMMITTED_BYTES_MAX } from "#shared/lib/limits.ts";
 
 import { ELECTION_TICKS, acknowledge, drain, elect, entry, makeCore, sentOf, ticks } from "./bench.ts";
 import { Network } from "./network.ts";
@@ -283,5 +283,27 @@ describe("how much may wait to be committed", () => {
     expect(core.propose(["x"])).toMatchObject({ reason: "overloaded" });
     drain(core);
     expect(core.propose(["x"]).ok).toBe(true);
+  });
+});
+
+describe("readers that wait", () => {
+  test("are bounded in number, and make room when they are answered or sent away", () => {
+    const core = makeCore();
+    elect(core);
+    acknowledge(core, "b", 2);
+    drain(core);
+    const fill = (): void => {
+      for (let i = 0; i < INDEX_WAITERS_MAX; i += 1) expect(core.readIndex(`r${i}`)).toBe(true);
+      expect(core.readIndex("too many")).toBe(false);
+    };
+    fill();
+    drain(core);
+    core.step({ type: "heartbeat_answer", from: "b", to: "a", term: 2, round: 1 });
+    expect(drain(core).reads).toHaveLength(INDEX_WAITERS_MAX);
+    fill();
+    core.step({ type: "heartbeat", from: "c", to: "a", term: 3, commit: 0, round: 0 });
+    const { reads } = drain(core);
+    expect(reads).toHaveLength(INDEX_WAITERS_MAX);
+    expect(reads.every(({ index }) => index === null)).toBe(true);
   });
 });

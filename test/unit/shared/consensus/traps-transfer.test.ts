@@ -186,6 +186,13 @@ describe("who is told to campaign without being able to", () => {
     expect(drain(core).sent).toEqual([]);
   });
 
+  test("a leader does nothing", () => {
+    const core = makeCore();
+    elect(core);
+    core.step({ type: "timeout_now", from: "b", to: "a", term: 2 });
+    expect(core.status()).toMatchObject({ role: "leader", term: 2 });
+  });
+
   test("a voter whose removal is committed does nothing", () => {
     const core = makeCore({ term: 2 });
     const entries = [configEntry(2, 2, { voters: ["b", "c"] })];
