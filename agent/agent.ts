@@ -14,6 +14,7 @@ import { ScryptPasswords } from "#agent/credentials/passwords.ts";
 import { ScramSha256 } from "#agent/credentials/scram.ts";
 import { HostInventory } from "#agent/inventory/collect.ts";
 import { buildBootstrap, buildGroup, comeBack, speakForItself, type MemberDeps } from "#agent/member.ts";
+import { AgentMetrics } from "#agent/metrics/agent-metrics.ts";
 import { loadIdentity } from "#agent/mesh/identity.ts";
 import { Mesh } from "#agent/mesh/mesh.ts";
 import type { Log } from "#agent/ports/log.ts";
@@ -168,6 +169,10 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
       clock,
       log: part("api"),
       incarnation: () => cluster.identity?.incarnation ?? null,
+      metrics: new AgentMetrics(
+        { registry: replica, membership, bootstrap, transport: mesh },
+        { version: SOFTWARE_VERSION },
+      ),
     },
     { bootstrapAllowFrom: config.bootstrap.allowFrom },
   );

@@ -10,6 +10,7 @@ import type { Network } from "#agent/api/callers.ts";
 import { GateKeeper } from "#agent/api/gate.ts";
 import { registerHangUps } from "#agent/api/hang-up.ts";
 import { History } from "#agent/api/history.ts";
+import { registerMeasure } from "#agent/api/measure.ts";
 import { toNativeError } from "#agent/api/native/errors.ts";
 import { nativeApi, type NativeDeps } from "#agent/api/native/index.ts";
 import { registerReads } from "#agent/api/reads.ts";
@@ -66,6 +67,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
   registerGate(app, keeper);
   registerReads(app, { registry, queries, clock });
   registerRequestLog(app, deps.log);
+  registerMeasure(app, deps.metrics);
 
   app.setErrorHandler((error, request, reply) => sendError(request, reply, formOf(request), error));
   app.setNotFoundHandler(async (request, reply) => {

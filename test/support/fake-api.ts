@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 
 import type { AgentInfo, WriteContext } from "#agent/api/ports.ts";
+import { AgentMetrics } from "#agent/metrics/agent-metrics.ts";
 import { createServer, type ServerOptions } from "#agent/api/server.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { epochMs } from "#shared/lib/time.ts";
@@ -134,6 +135,10 @@ export class FakeApi implements AsyncDisposable {
         log,
         passwords,
         incarnation: () => 1,
+        metrics: new AgentMetrics(
+          { registry, membership, bootstrap, transport: { self: SELF_PEER, connected: () => [] } },
+          { version: SOFTWARE_VERSION },
+        ),
         commands: {
           submit: (command, context) => {
             this.writes.push(context);

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from "fastify";
 
 import type { ApiDeps } from "#agent/api/ports.ts";
 import { registerErrorForm } from "#agent/api/wire.ts";
+import type { Metrics } from "#agent/ports/metrics.ts";
 
 import { toNativeError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
@@ -9,6 +10,7 @@ import { healthRoutes } from "./health.ts";
 import { hostRoutes } from "./hosts.ts";
 import { memberRoutes } from "./members.ts";
 import { meshRoutes } from "./mesh.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { statusRoutes } from "./status.ts";
 
 const PREFIX = "/muster/v1";
@@ -17,6 +19,7 @@ const PREFIX = "/muster/v1";
 export interface NativeDeps extends ApiDeps {
   /** The cluster's incarnation as this agent has it on disk; null before it is in a cluster. */
   readonly incarnation: () => number | null;
+  readonly metrics: Metrics;
 }
 
 /** muster's own API, for the CLI, probes and other agents: docs/api/native.md. */
@@ -29,4 +32,5 @@ export const nativeApi: FastifyPluginAsync<NativeDeps> = async (app, deps) => {
   await app.register(statusRoutes, options);
   await app.register(hostRoutes, options);
   await app.register(eventRoutes, options);
+  await app.register(metricsRoutes, options);
 };

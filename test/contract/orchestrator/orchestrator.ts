@@ -2,6 +2,7 @@ import type { InjectOptions } from "fastify";
 
 import type { ApiDeps, Queries } from "#agent/api/ports.ts";
 import { createServer } from "#agent/api/server.ts";
+import type { Metrics } from "#agent/ports/metrics.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import { FakeBootstrap } from "#test/support/fake-bootstrap.ts";
@@ -13,6 +14,12 @@ import { RecordingLog } from "#test/support/recording-log.ts";
 import { makeCluster, makeMember } from "#test/support/registry-log.ts";
 
 const ADMIN = basic("admin@example.com:secret");
+/** This dialect asks for no numbers. */
+const NOTHING_MEASURED: Metrics = {
+  contentType: "text/plain",
+  render: () => Promise.resolve(""),
+  answered: () => undefined,
+};
 const VIEWER = basic("viewer:secret");
 
 /** What the orchestrator answered: status, and the body as text and as JSON. */
@@ -32,7 +39,7 @@ export class Orchestrator {
   readonly bootstrap = new FakeBootstrap({ at: epochMs(0) });
   readonly #passwords = new FakePasswords();
   readonly #app = createServer(
-    { ...this.#deps(), passwords: this.#passwords, incarnation: () => 1 },
+    { ...this.#deps(), passwords: this.#passwords, incarnation: () => 1, metrics: NOTHING_MEASURED },
     { bootstrapAllowFrom: [] },
   );
 
