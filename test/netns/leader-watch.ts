@@ -35,7 +35,7 @@ export class LeaderWatch implements AsyncDisposable {
   async #look(agent: AgentProcess): Promise<void> {
     while (!this.#stop.signal.aborted) {
       const answer = await ask(agent, "/muster/v1/status");
-      const registry = typeof answer === "string" ? null : answer.json?.registry;
+      const registry = answer === "away" || answer instanceof Error ? null : answer.json?.registry;
       if (typeof registry?.leader === "string") this.#leaders.set(registry.term as number, registry.leader);
       await pause(LOOK_MS);
     }

@@ -20,7 +20,8 @@ export interface LoadOptions {
 }
 
 interface Acknowledged {
-  readonly by: AgentProcess;
+  /** The agent that acknowledged it. */
+  readonly by: string;
   readonly id: number;
   readonly name: string;
   readonly atMs: number;
@@ -28,8 +29,10 @@ interface Acknowledged {
 
 /** A write that was not acknowledged, and how long its client waited to hear so. */
 interface Vain {
-  readonly by: AgentProcess;
+  readonly by: string;
   readonly name: string;
+  /** What the client was told, or how its connection broke. */
+  readonly told: string;
   readonly tookMs: number;
 }
 
@@ -55,7 +58,6 @@ export class Load {
   #clients: Promise<unknown> = Promise.resolve();
   #startedMs = 0;
   #stoppedMs = 0;
-  #written = 0;
 
   constructor(agents: readonly AgentProcess[], options: LoadOptions) {
     this.agents = agents;
@@ -83,13 +85,13 @@ export class Load {
 
   /** Waits until that many more writes are acknowledged, by anybody or by one of these agents. */
   async untilMore(count: number, by: readonly AgentProcess[] = this.agents): Promise<void> {
+    const names = by.map(({ name }) => name);
     const known = this.acknowledged.length;
-    const more = (): number => this.acknowledged.slice(known).filter((one) => by.includes(one.by)).length;
+    const more = (): number => this.acknowledged.slice(known).filter((one) => names.includes(one.by)).length;
     const deadline = performance.now() + AWAIT_MS;
     while (more() < count) {
       if (performance.now() > deadline) {
-        const names = by.map(({ name }) => name).join(", ");
-        throw new Error(`only ${more()} of ${count} writes were acknowledged in time by ${names}`);
+        throw new Error(`only ${more()} of ${count} writes were acknowledged in time by ${names.join(", ")}`);
       }
       await pause(20);
     }
@@ -101,14 +103,15 @@ export class Load {
       await agent.until("refuses a write", async () => {
         const known = this.refused.length;
         await this.writeOnce(agent, `refuse ${agent.name} ${performance.now()}`);
-        return this.refused.slice(known).some(({ by: refuser }) => refuser === agent);
+        return this.refused.slice(known).some(({ by: refuser }) => refuser === agent.name);
       });
     }
   }
 
   /** The write that was acknowledged last, by anybody or by one of these agents; there must be one. */
   newest(by: readonly AgentProcess[] = this.agents): Acknowledged {
-    const newest = this.acknowledged.findLast((one) => by.includes(one.by));
+    const names = by.map(({ name }) => name);
+    const newest = this.acknowledged.findLast((one) => names.includes(one.by));
     if (newest === undefined) throw new Error("nothing was written yet");
     return newest;
   }
@@ -121,6 +124,10 @@ export class Load {
 
   async #write(agent: AgentProcess, number: number): Promise<void> {
     for (let i = 0; !this.#stop.signal.aborted; i += 1) {
+      if (this.acknowledged.length > WRITES_MAX) {
+        this.surprises.push("a cluster holds no more zones; give the load longer pauses");
+        return;
+      }
       await this.writeOnce(agent, `${agent.name} ${number} ${i}`);
       await pause(this.#options.pauseMs);
     }
@@ -128,19 +135,18 @@ export class Load {
 
   /** One write under a name that nobody else uses, remembered with its outcome. */
   async writeOnce(agent: AgentProcess, name: string): Promise<void> {
-    this.#written += 1;
-    if (this.#written > WRITES_MAX)
-      throw new Error("more writes than a cluster holds zones; make longer pauses");
     const startedMs = performance.now();
     const answer = await ask(agent, "/api/v1/zone", { name });
-    const vain = { by: agent, name, tookMs: performance.now() - startedMs };
+    const by = agent.name;
+    const vain = (told: string): Vain => ({ by, name, told, tookMs: performance.now() - startedMs });
     if (answer === "away") await pause(AWAY_MS);
-    else if (answer === "broken" || answer.status === 504) this.unknown.push(vain);
-    else if (answer.status === 503) this.refused.push(vain);
+    else if (answer instanceof Error) this.unknown.push(vain(answer.message));
+    else if (answer.status === 504) this.unknown.push(vain(answer.text));
+    else if (answer.status === 503) this.refused.push(vain(answer.text));
     else if (answer.status === 200) {
-      this.acknowledged.push({ by: agent, id: answer.json.data.id as number, name, atMs: performance.now() });
+      this.acknowledged.push({ by, id: answer.json.data.id as number, name, atMs: performance.now() });
     } else if (answer.json?.error?.code === ZONE_EXISTS) this.doubled.push(name);
-    else this.surprises.push(`${agent.name} answered a write with ${answer.status} ${answer.text}`);
+    else this.surprises.push(`${by} answered a write with ${answer.status} ${answer.text}`);
   }
 
   async #read(agent: AgentProcess): Promise<void> {
@@ -151,7 +157,7 @@ export class Load {
       const pid = agent.running ? agent.pid : 0;
       const answer = await ask(agent, "/api/v1/zone/weights");
       this.plainReads.count(answer);
-      if (typeof answer === "object" && answer.status === 200) {
+      if (answer !== "away" && !(answer instanceof Error) && answer.status === 200) {
         const seen = Number(answer.headers["x-muster-index"]);
         if (pid === life && seen < index)
           this.surprises.push(`${agent.name} went back from ${index} to ${seen}`);
@@ -169,9 +175,10 @@ export class Load {
     this.judgeRead(agent, newest, await ask(agent, `/api/v1/zone/${newest.id}?consistency=linearizable`));
   }
 
-  judgeRead(agent: AgentProcess, expected: Acknowledged, answer: Answer | "away" | "broken"): void {
+  judgeRead(agent: AgentProcess, expected: Acknowledged, answer: Told): void {
     this.linearizableReads.count(answer);
-    if (typeof answer === "string" || answer.status === 503 || answer.status === 504) return;
+    if (answer === "away" || answer instanceof Error || answer.status === 503 || answer.status === 504)
+      return;
     if (answer.status !== 200 || answer.json.data[0]?.name !== expected.name) {
       this.surprises.push(
         `${agent.name} read stale: no ${expected.name} but ${answer.status} ${answer.text}`,
@@ -185,29 +192,29 @@ class Reads {
   answered = 0;
   /** Answered that nothing can be said now. */
   refused = 0;
-  /** Sent and never answered. */
-  broken = 0;
+  /** How connections broke before an answer came. */
+  readonly broken: string[] = [];
 
-  count(answer: Answer | "away" | "broken"): void {
+  count(answer: Told): void {
     if (answer === "away") return;
-    if (answer === "broken") this.broken += 1;
+    if (answer instanceof Error) this.broken.push(answer.message);
     else if (answer.status >= 500) this.refused += 1;
     else this.answered += 1;
   }
 }
 
-/** `away`: nobody listens, so nothing was sent. `broken`: sent, and no answer came. */
-export async function ask(
-  agent: AgentProcess,
-  path: string,
-  body?: unknown,
-): Promise<Answer | "away" | "broken"> {
+/** What a client gets. `away`: nobody listens, so nothing was sent. An error: sent perhaps, and no answer came. */
+type Told = Answer | "away" | Error;
+
+/** Asks on a connection of its own: one that is kept may be closed by the agent at the moment of its next use. */
+export async function ask(agent: AgentProcess, path: string, body?: unknown): Promise<Told> {
+  const headers = { connection: "close" };
   try {
     const write = body === undefined ? {} : { method: "POST", body };
-    return await agent.call(path, { ...write, timeoutMs: CLIENT_MS_MAX });
+    return await agent.call(path, { ...write, headers, timeoutMs: CLIENT_MS_MAX });
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? "";
-    return code === "ECONNREFUSED" || code === "ENOENT" ? "away" : "broken";
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ECONNREFUSED" || code === "ENOENT" ? "away" : (error as Error);
   }
 }
 
