@@ -1,10 +1,12 @@
 import { Prng } from "#shared/lib/prng.ts";
 import type { Status } from "#shared/membership/merge.ts";
-import type { SwimMessage } from "#shared/membership/messages.ts";
+import type { SwimBody, SwimMessage } from "#shared/membership/messages.ts";
 import { Swim, TICK_MS, type SwimEffect } from "#shared/membership/swim.ts";
 
 /** Room between two lives, as the driver leaves it. */
 const PER_START = 2 ** 20;
+/** Hosts do not start in step. */
+const PHASE_MS = 1000;
 
 /** What a seed does to the network and the hosts. */
 export interface Faults {
@@ -23,14 +25,25 @@ export interface Faults {
 export interface Host {
   readonly id: string;
   starts: number;
-  swim: Swim;
+  swim: Machine;
   /** What is so, whatever anybody believes. */
   truth: "up" | "down";
   /** Whether it has said goodbye in its present or last life. */
   leaving: boolean;
   stalledUntilMs: number;
+  /** Until then no message gets in or out, though its timers run: it is too slow to read and write. All then come at once. */
+  blockedUntilMs: number;
   /** Grows with each crash, so that what was under way to an earlier life is lost. */
   life: number;
+}
+
+/** A membership protocol as one host runs it. */
+export type Machine = Pick<Swim, "step" | "view" | "incarnation" | "health">;
+
+interface MachineOptions {
+  readonly self: string;
+  readonly incarnation: number;
+  readonly random: () => number;
 }
 
 interface Due {
@@ -45,17 +58,33 @@ export class World {
   readonly hosts: Host[] = [];
   nowMs = 0;
   onStep: (host: Host) => void = () => undefined;
+  /** A host changed its mind about another one. */
+  onChanged: (host: Host, about: Host) => void = () => undefined;
+  /** A host sent that message, whether it arrives or not. */
+  onSent: (message: SwimMessage) => void = () => undefined;
+  readonly #create: (options: MachineOptions) => Machine;
+  readonly #byId = new Map<string, Host>();
   #faults: Faults;
   #order = 0;
   /** Directed pairs between which nothing passes. */
   readonly #cut = new Set<string>();
   #heap: Due[] = [];
 
-  constructor(seed: number, size: number, faults: Faults) {
+  /** `create`: the protocol that all hosts run, if not the product's own. `idOf`: their ids, by number. */
+  constructor(
+    seed: number,
+    size: number,
+    faults: Faults,
+    options: {
+      readonly create?: (options: MachineOptions) => Machine;
+      readonly idOf?: (i: number) => string;
+    } = {},
+  ) {
     this.prng = new Prng(seed);
     this.#faults = faults;
+    this.#create = options.create ?? ((given) => new Swim(given));
     for (let i = 0; i < size; i += 1) {
-      const id = `host-${i}`;
+      const id = options.idOf?.(i) ?? `host-${i}`;
       const host: Host = {
         id,
         starts: 1,
@@ -63,9 +92,11 @@ export class World {
         truth: "up",
         leaving: false,
         stalledUntilMs: 0,
+        blockedUntilMs: 0,
         life: 0,
       };
       this.hosts.push(host);
+      this.#byId.set(id, host);
     }
     for (const host of this.hosts) this.#begin(host);
   }
@@ -98,6 +129,7 @@ export class World {
     host.truth = "up";
     host.leaving = false;
     host.stalledUntilMs = 0;
+    host.blockedUntilMs = 0;
     this.#begin(host);
     for (const other of this.hosts) if (other !== host) this.#connect(host, other);
   }
@@ -136,8 +168,28 @@ export class World {
     return host.swim.view(of.id)?.status;
   }
 
-  #born(id: string, starts: number): Swim {
-    return new Swim({ self: id, incarnation: starts * PER_START, random: () => this.prng.next() });
+  /** Everybody knows everybody, as after some time of peace, and has nothing left to tell. Costs no virtual time. */
+  acquaint(): void {
+    const everybody = this.hosts.map(({ id, swim }) => ({
+      peer: id,
+      status: "alive" as const,
+      incarnation: swim.incarnation,
+    }));
+    for (const host of this.hosts) {
+      const teller = this.hosts.find((other) => other !== host);
+      if (teller === undefined) return;
+      const hear = (body: SwimBody): readonly SwimEffect[] => {
+        const message: SwimMessage = { ...body, incarnation: teller.swim.incarnation };
+        return host.swim.step({ type: "received", from: teller.id, message, nowMs: this.nowMs });
+      };
+      hear({ type: "sync", buckets: [], members: everybody });
+      const ping = { type: "ping", seq: 0, table: 0 } as const;
+      while (hear(ping).some((effect) => effect.type === "send" && effect.message.rumours !== undefined));
+    }
+  }
+
+  #born(id: string, starts: number): Machine {
+    return this.#create({ self: id, incarnation: starts * PER_START, random: () => this.prng.next() });
   }
 
   #begin(host: Host): void {
@@ -149,7 +201,7 @@ export class World {
       if (lateMs === 0) this.#event(host, { type: "tick" });
       this.#at(lateMs === 0 ? TICK_MS : lateMs, tick);
     };
-    this.#at(this.prng.below(TICK_MS), tick);
+    this.#at(this.prng.below(PHASE_MS), tick);
   }
 
   #connect(a: Host, b: Host): void {
@@ -181,23 +233,33 @@ export class World {
   #perform(host: Host, effects: readonly SwimEffect[]): void {
     for (const effect of effects) {
       if (effect.type === "send") this.#post(host, effect.to, effect.message);
+      else this.onChanged(host, this.#byId.get(effect.peer) as Host);
     }
     this.onStep(host);
   }
 
   #post(from: Host, to: string, message: SwimMessage): void {
     const { lossRatio, delayMsMax, duplicateRatio } = this.#faults;
-    const target = this.hosts.find(({ id }) => id === to);
+    const target = this.#byId.get(to);
     if (target === undefined) return;
+    this.onSent(message);
     const { life } = target;
     const copies = this.prng.chance(duplicateRatio) ? 2 : 1;
     for (let i = 0; i < copies; i += 1) {
       if (this.prng.chance(lossRatio)) continue;
-      this.#at(this.prng.below(delayMsMax + 1), () => {
+      const leavesInMs = Math.max(0, from.blockedUntilMs - this.nowMs);
+      this.#at(leavesInMs + this.prng.below(delayMsMax + 1), () => {
         if (target.life !== life || this.#cut.has(`${from.id}>${to}`)) return;
-        this.#event(target, { type: "received", from: from.id, message });
+        this.#arrive(target, life, from, message);
       });
     }
+  }
+
+  #arrive(target: Host, life: number, from: Host, message: SwimMessage): void {
+    const waitMs = target.blockedUntilMs - this.nowMs;
+    if (target.life !== life) return;
+    if (waitMs > 0) this.#at(waitMs, () => this.#arrive(target, life, from, message));
+    else this.#event(target, { type: "received", from: from.id, message });
   }
 
   #at(inMs: number, run: () => void): void {
