@@ -1,0 +1,143 @@
+import { Prng } from "#shared/lib/prng.ts";
+
+import { attempt, type Asked, type Wish } from "./attempt.ts";
+import type { Call, History } from "./history.ts";
+import { draw } from "./workload.ts";
+
+/** Attempts at a write with an Idempotency-Key. */
+const ATTEMPTS_MAX = 4;
+/** Most a client thinks between two calls. Milliseconds. */
+const THINK_MS_MAX = 15;
+/** Zones that clients play with: the newest few, so that they meet. */
+const ZONES_IN_PLAY = 4;
+
+interface Options {
+  readonly scenario: string;
+  readonly seed: number;
+  /** Uuids of detected nodes. */
+  readonly nodes: readonly [string, ...string[]];
+}
+
+/** Clients that talk to real agents over HTTP, and the record of all they saw. */
+export class Clients {
+  readonly #agents: readonly Asked[];
+  readonly #options: Options;
+  readonly #startMs = performance.now();
+  readonly #calls: Call[] = [];
+  readonly #lives = new Map<string, number>();
+  readonly #away = new Set<string>();
+  readonly #running: Promise<void>[] = [];
+  #stopped = false;
+  #zones: readonly number[] = [];
+  #acknowledged = 0;
+
+  constructor(agents: readonly Asked[], options: Options) {
+    this.#agents = agents;
+    this.#options = options;
+  }
+
+  /** Makes the first zone and the first node's record, then starts that many clients; they go on until `stop`. */
+  async start(clients: number): Promise<void> {
+    const [first] = this.#agents as [Asked];
+    const [node] = this.#options.nodes;
+    await this.ask(first, { action: { type: "create_zone", name: "home" }, read: null, key: "home" });
+    await this.ask(first, {
+      action: { type: "register_node", node, zone: 1, uri: "first" },
+      read: null,
+      key: "first",
+    });
+    for (let client = 1; client <= clients; client += 1) this.#running.push(this.#client(client));
+  }
+
+  /** Resolves when no client has a call under way any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#running);
+  }
+
+  /** Writes acknowledged so far. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  get history(): History {
+    const { scenario, seed } = this.#options;
+    return { scenario, seed, calls: this.#calls };
+  }
+
+  /** Clients leave this agent alone, as a load balancer would; what they have asked it already goes on. */
+  away({ name }: Asked): void {
+    this.#away.add(name);
+  }
+
+  isAway({ name }: Asked): boolean {
+    return this.#away.has(name);
+  }
+
+  back({ name }: Asked): void {
+    this.#away.delete(name);
+  }
+
+  /** The process is about to be started anew: to go on where it was is promised for one life only. */
+  reborn({ name }: Asked): void {
+    this.#lives.set(name, this.#lifeOf(name) + 1);
+  }
+
+  /** Asks this very agent once, even one that is away. */
+  async ask(agent: Asked, wish: Wish): Promise<Call> {
+    const [asked, life] = [performance.now(), this.#lifeOf(agent.name)];
+    return this.#record(0, wish, asked, { name: agent.name, life }, await attempt(agent, wish));
+  }
+
+  async #client(client: number): Promise<void> {
+    const { seed, nodes } = this.#options;
+    const prng = new Prng(seed * 1000 + client);
+    let index = 0;
+    for (let count = 1; !this.#stopped; count += 1) {
+      const wish = draw(prng, { client, count, index, zones: this.#zones, nodes });
+      const { outcome } = await this.#perform(prng, client, wish);
+      if (outcome.type === "answered") index = Math.max(index, outcome.index ?? 0);
+      const thinkMs = prng.below(THINK_MS_MAX);
+      await new Promise((resolve) => setTimeout(resolve, thinkMs));
+    }
+  }
+
+  /** One wish, tried again under its key while its outcome is unknown: one operation from the first call to the last answer. */
+  async #perform(prng: Prng, client: number, wish: Wish): Promise<Call> {
+    const asked = performance.now();
+    let unknown = false;
+    for (let attempts = 1; ; attempts += 1) {
+      const agent = prng.pick(this.#agents.filter(({ name }) => !this.#away.has(name)));
+      const life = this.#lifeOf(agent.name);
+      const outcome = await attempt(agent, wish);
+      unknown ||= outcome.type === "unknown";
+      const again = wish.key !== null && attempts < ATTEMPTS_MAX && !this.#stopped;
+      if (unknown && again && outcome.type !== "answered") continue;
+      // A refusal is certain about its own attempt only.
+      const told = unknown && outcome.type === "refused" ? { ...outcome, type: "unknown" as const } : outcome;
+      return this.#record(client, wish, asked, { name: agent.name, life }, told);
+    }
+  }
+
+  #record(
+    client: number,
+    { action, read }: Wish,
+    askedMs: number,
+    agent: { readonly name: string; readonly life: number },
+    outcome: Call["outcome"],
+  ): Call {
+    const times = { invoked_ms: askedMs - this.#startMs, ended_ms: performance.now() - this.#startMs };
+    const record: Call = { client, agent: agent.name, life: agent.life, action, read, ...times, outcome };
+    this.#calls.push(record);
+    if (outcome.type === "answered") {
+      const { result } = outcome;
+      if (read === null && result.type !== "error") this.#acknowledged += 1;
+      if (result.type === "id") this.#zones = [...this.#zones, result.id].slice(-ZONES_IN_PLAY);
+    }
+    return record;
+  }
+
+  #lifeOf(name: string): number {
+    return this.#lives.get(name) ?? 1;
+  }
+}
