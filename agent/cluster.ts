@@ -1,3 +1,5 @@
+import type { Clock } from "#agent/ports/clock.ts";
+import type { Membership } from "#agent/ports/membership.ts";
 import type { ClusterRuntime, Registry } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { PeerAddresses, Transport } from "#agent/ports/transport.ts";
@@ -11,20 +13,36 @@ interface OwnedRegistry extends Registry {
   forget(): Promise<void>;
 }
 
+/**
+ * How long a member that was removed is still talked to, so that it can hear of it. One that is removed because nobody
+ * trusts it any more is cut off no later than this. Milliseconds.
+ */
+const LINGER_MS = 1000;
+
 interface Deps {
   readonly registry: OwnedRegistry;
+  readonly clock: Clock;
   readonly transport: Pick<Transport, "self" | "setCluster" | "setMembers">;
-  readonly membership: { setMembers(members: readonly { peer: MemberId; name: string }[]): void };
+  readonly membership: Pick<Membership, "view" | "onChange"> & {
+    setMembers(members: readonly { peer: MemberId; name: string }[]): void;
+  };
 }
 
 /**
  * This agent's part in a cluster: keeps the mesh, the membership and the registry of one mind about which cluster it is and
  * who belongs to it. Members come from the registry; until that is here, from the contacts that were given on joining.
+ *
+ * Where members are is told by two: the registry, and each host's own report. A report spreads without a majority, so whoever
+ * reaches one member finds all others, even if every address has changed and nothing can be committed yet.
  */
 export class Cluster implements ClusterRuntime, Disposable {
   readonly #deps: Deps;
   readonly #watches: readonly Disposable[];
   #identity: ClusterIdentity | null = null;
+  /** What the mesh was told last. */
+  #known: ReadonlyMap<MemberId, PeerAddresses> = new Map();
+  /** Who was removed a moment ago. */
+  readonly #lingering = new Map<MemberId, PeerAddresses>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -33,6 +51,12 @@ export class Cluster implements ClusterRuntime, Disposable {
         if (changes.some(({ topic }) => topic === "members")) this.#tellMembers();
       }),
       deps.registry.onReset(() => this.#tellMembers()),
+      deps.membership.onChange((peer) => {
+        const known = this.#known.get(peer)?.meshAddrs;
+        if (known !== undefined && this.#reported(peer).some((address) => !known.includes(address))) {
+          this.#tellMembers();
+        }
+      }),
     ];
   }
 
@@ -64,6 +88,8 @@ export class Cluster implements ClusterRuntime, Disposable {
 
   async forget(): Promise<void> {
     this.#identity = null;
+    this.#known = new Map();
+    this.#lingering.clear();
     await this.#deps.registry.forget();
     this.#deps.transport.setCluster(null);
     this.#deps.transport.setMembers([]);
@@ -89,9 +115,29 @@ export class Cluster implements ClusterRuntime, Disposable {
     if (!registry.state.members.has(transport.self)) {
       for (const contact of identity.contacts) known.set(contact.peer, contact);
     }
-    for (const { peer, mesh_addrs } of members) known.set(peer, { peer, meshAddrs: mesh_addrs });
+    for (const { peer, mesh_addrs } of members) {
+      known.set(peer, { peer, meshAddrs: [...new Set([...this.#reported(peer), ...mesh_addrs])] });
+    }
     known.delete(transport.self);
-    transport.setMembers([...known.values()]);
+    for (const [peer, addresses] of this.#known) {
+      if (!known.has(peer) && registry.state.tombstones.has(peer)) this.#linger(peer, addresses);
+    }
+    this.#known = known;
+    transport.setMembers([...known.values(), ...this.#lingering.values()]);
     membership.setMembers(members.map(({ peer, name }) => ({ peer, name })));
+  }
+
+  #linger(peer: MemberId, addresses: PeerAddresses): void {
+    this.#lingering.set(peer, addresses);
+    void this.#deps.clock.sleep(LINGER_MS).then(() => {
+      if (this.#lingering.get(peer) !== addresses) return;
+      this.#lingering.delete(peer);
+      this.#deps.transport.setMembers([...this.#known.values(), ...this.#lingering.values()]);
+    });
+  }
+
+  /** Where a host says that it is, as far as that was heard here. */
+  #reported(peer: MemberId): readonly string[] {
+    return this.#deps.membership.view(peer).report?.meshAddrs ?? [];
   }
 }
