@@ -32,6 +32,7 @@ export interface Config {
   };
   /** A heartbeat and an election timeout are whole numbers of ticks; an election starts after 1 to 2 times `electionTicks`. */
   readonly raft: { readonly tickMs: number; readonly heartbeatTicks: number; readonly electionTicks: number };
+  readonly disk: { readonly reserveBytes: number };
   readonly password: { readonly scryptN: number };
 }
 
@@ -109,6 +110,7 @@ export function decide(raw: RawSettings, hostname: string): Decision {
       heartbeatTicks: whole("raft.heartbeat_ms") / whole("raft.tick_ms"),
       electionTicks: whole("raft.election_ms") / whole("raft.tick_ms"),
     },
+    disk: { reserveBytes: whole("disk.reserve_mb") * 1024 * 1024 },
     password: { scryptN: whole("password.scrypt_n") },
   };
   if (problems.length > 0) return { problems };

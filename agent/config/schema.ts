@@ -74,6 +74,12 @@ const TABLE = {
     60_000,
     1000,
   ),
+  "disk.reserve_mb": integer(
+    "MiB of the data folder's disk to keep free (at most 5 % of it); below, a leader takes no new writes",
+    0,
+    1_048_576,
+    64,
+  ),
   "password.scrypt_n": integer(
     "cost of a stored password (scrypt N, a power of two)",
     1024,

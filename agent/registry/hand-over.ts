@@ -26,9 +26,12 @@ export class HandOver {
     this.#deps = deps;
   }
 
-  /** Before this agent stops. Resolves when it does not lead (any more), nobody could take over, or the time is up. */
-  async away(timeoutMs: number): Promise<void> {
-    await this.#transfer(() => this.heir(), timeoutMs);
+  /**
+   * For one that stops or cannot write. Resolves when it does not lead (any more), nobody could take over, or the time is up.
+   * `among`: who comes into question; any voter when left out.
+   */
+  async away(timeoutMs: number, among?: ReadonlySet<MemberId>): Promise<void> {
+    await this.#transfer(() => this.heir(among), timeoutMs);
   }
 
   /** For one that had better not lead; does not wait. */
@@ -63,12 +66,13 @@ export class HandOver {
   }
 
   /** The voter that is furthest and answers. */
-  heir(): MemberId | null {
+  heir(among?: ReadonlySet<MemberId>): MemberId | null {
     const { config, progress } = this.#deps.loop.status;
     let best: { readonly peer: MemberId; readonly match: number } | null = null;
     for (const peer of config.voters) {
       const known = progress.get(peer);
-      if (known?.active !== true || known.match <= (best?.match ?? -1)) continue;
+      if (among?.has(peer) === false || known?.active !== true || known.match <= (best?.match ?? -1))
+        continue;
       best = { peer, match: known.match };
     }
     return best?.peer ?? null;

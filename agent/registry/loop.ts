@@ -2,7 +2,7 @@ import type { StateMachine } from "./apply.ts";
 import { CONSENSUS, toWire } from "./wire.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
-import type { LogStore } from "#agent/ports/store.ts";
+import { StoreDamaged, WriteFailed, type LogStore } from "#agent/ports/store.ts";
 import type { StreamClass, Transport } from "#agent/ports/transport.ts";
 import type { Message, SnapshotMeta } from "#shared/consensus/messages.ts";
 import type { Consensus, CoreStatus, HardState, Ready, ReadState } from "#shared/consensus/ready.ts";
@@ -16,6 +16,9 @@ const QUIET_TICKS_MAX = 4;
 const CONTROL_APPEND_CHARS_MAX = 32 * 1024;
 /** Entries applied before the event loop gets a turn. */
 const APPLY_AT_ONCE = 512;
+
+/** A leader whose disk hangs for longer leads no more. Milliseconds. */
+export const DISK_STALL_MS = 3000;
 
 export interface LoopDeps {
   readonly core: Consensus;
@@ -50,6 +53,11 @@ export class ConsensusLoop {
   #hardState: HardState;
   /** A commit index that no write has carried yet. It only saves time after a restart, so it waits for company. */
   #unsaved: HardState | null = null;
+  /** Since when the turn waits for the disk; null while it does not. Monotonic, as `#savedAtMs`. */
+  #waitsSinceMs: number | null = null;
+  #savedAtMs = -Infinity;
+  #hold: { readonly over: Promise<void>; readonly release: () => void } | null = null;
+  #failure: WriteFailed | null = null;
 
   constructor(deps: LoopDeps, options: { readonly hardState: HardState }) {
     this.#deps = deps;
@@ -69,6 +77,35 @@ export class ConsensusLoop {
   /** True once consensus has stopped here, on request or because a write failed. */
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** The failed write that ended consensus here; null when none did. */
+  get failure(): WriteFailed | null {
+    return this.#failure;
+  }
+
+  /** When the last synced write ended. Monotonic milliseconds. */
+  get savedAtMs(): number {
+    return this.#savedAtMs;
+  }
+
+  /** For how long the turn under way has waited for the disk; 0 when it does not. Milliseconds. */
+  get waitsMs(): number {
+    return this.#waitsSinceMs === null ? 0 : this.#deps.clock.monotonicMs() - this.#waitsSinceMs;
+  }
+
+  /** Whether this agent is silent, and so deposed, because its disk hangs: `status` is that of the time before. */
+  get silent(): boolean {
+    return this.#hold !== null || this.waitsMs >= DISK_STALL_MS;
+  }
+
+  /** Falls silent until the promise settles, as in a write that hangs: no tick, no message. Others elect meanwhile. */
+  hold(until: Promise<unknown>): void {
+    if (this.#ended || this.#hold !== null) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#hold = { over: promise, release: resolve };
+    until.then(() => resolve()).catch(() => resolve());
+    this.#wake();
   }
 
   /** A checked message from a member. */
@@ -112,6 +149,7 @@ export class ConsensusLoop {
     this.#ticking?.[Symbol.dispose]();
     this.#inbox = [];
     this.#tasks = [];
+    this.#hold?.release();
   }
 
   /** An immediate: everything that the event loop has read from its sockets by then goes into one turn. */
@@ -140,12 +178,29 @@ export class ConsensusLoop {
     const { core } = this.#deps;
     this.#quietTicks = 0;
     do {
+      await this.#held();
       const idle = this.#takeInput();
       if (core.hasReady()) await this.#process(core.ready());
       else if (idle) await this.#saveCommit();
       this.#status = core.status();
       this.#deps.onTurn();
     } while (!this.#ended && (this.#hasInput || core.hasReady()));
+  }
+
+  async #held(): Promise<void> {
+    if (this.#hold === null) return;
+    await this.#waiting(this.#hold.over);
+    this.#hold = null;
+  }
+
+  /** Waits for the disk, and knows since when. */
+  async #waiting(disk: Promise<void>): Promise<void> {
+    this.#waitsSinceMs = this.#deps.clock.monotonicMs();
+    try {
+      await disk;
+    } finally {
+      this.#waitsSinceMs = null;
+    }
   }
 
   /** True when nothing but time has passed. */
@@ -168,7 +223,7 @@ export class ConsensusLoop {
     const { core, machine } = this.#deps;
     this.#send(ready.sendNow);
     if (ready.hardState !== null) this.#hardState = ready.hardState;
-    if (ready.snapshot !== null) await this.#install(ready.snapshot);
+    if (ready.snapshot !== null) await this.#waiting(this.#install(ready.snapshot));
     await this.#save(ready);
     this.#send(ready.sendAfter);
     let since = 0;
@@ -192,12 +247,9 @@ export class ConsensusLoop {
       this.#unsaved = hardState ?? this.#unsaved;
       return;
     }
-    await this.#deps.store.append({
-      truncateFrom,
-      entries,
-      hardState: hardState ?? this.#unsaved,
-      sync: mustSync,
-    });
+    const batch = { truncateFrom, entries, hardState: hardState ?? this.#unsaved, sync: mustSync };
+    await this.#waiting(this.#deps.store.append(batch));
+    if (mustSync) this.#savedAtMs = this.#deps.clock.monotonicMs();
     this.#unsaved = null;
   }
 
@@ -218,15 +270,25 @@ export class ConsensusLoop {
     }
   }
 
-  /** A write failed. What reached the disk is unknown now, so nothing more may be promised (agent/ports/store.ts). */
+  /** A write failed: what reached the disk is unknown now, so nothing more may be promised (agent/ports/store.ts). Or the disk lies. */
   fail(error: unknown): void {
     const { machine, log } = this.#deps;
     log.error({ err: error }, "consensus has stopped on this agent");
-    const cause = error instanceof Error ? error.message : String(error);
-    machine.halt(`consensus has stopped on this agent (${cause}); check its disk, then restart it`);
+    if (error instanceof WriteFailed) this.#failure ??= error;
+    machine.halt(reasonOf(error));
     this.#end();
     this.#deps.onTurn();
   }
+}
+
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? error.message : String(error);
+  if (error instanceof WriteFailed) {
+    return `consensus on this agent waits for its disk (${cause}); it goes on by itself once the disk takes writes again`;
+  }
+  // A damaged store says itself what to do.
+  if (error instanceof StoreDamaged) return `consensus has stopped on this agent: ${cause}`;
+  return `consensus has stopped on this agent (${cause}); check its disk, then restart it`;
 }
 
 function streamOf(message: Message): StreamClass {

@@ -1,5 +1,6 @@
 import { StateMachine } from "./apply.ts";
 import { BrokenJoins } from "./broken-joins.ts";
+import { DiskSide } from "./disk-side.ts";
 import { LeaderDuties } from "./duties.ts";
 import { FailureJudge } from "./failed.ts";
 import { Feed } from "./feed.ts";
@@ -55,11 +56,15 @@ interface Shared {
   readonly complaints: Complaints;
   /** Numbers this agent's commands; it never starts anew while the agent runs, for its session does not either. */
   readonly nextSeq: () => number;
+  /** Why this agent, leading, takes no new commands; null when it does. */
+  readonly refusal: () => AppError | null;
+  /** What callers are told when the disk had no room for a write. */
+  readonly diskFull: () => AppError;
 }
 
 /** This agent's part in one cluster, from entering (or starting) to leaving (or stopping). Wires the driver's parts together. */
 export class Participant {
-  readonly #deps: ReplicaDeps;
+  readonly #deps: ReplicaDeps & Shared;
   readonly #options: ReplicaOptions;
   readonly #complaints: Complaints;
   readonly #loop: ConsensusLoop;
@@ -78,6 +83,7 @@ export class Participant {
   readonly #intake: SnapshotIntake;
   /** What an administrator may wish of the leader. */
   readonly voting: VotingDesk;
+  readonly disk: DiskSide;
   readonly #guard: StateGuard;
   #beat: Disposable | null = null;
 
@@ -154,7 +160,10 @@ export class Participant {
       leadership: () => standing.leadership(),
       missing: () => standing.missing(),
     };
-    this.#submitter = new Submitter({ ...towardsLeader, nextSeq: deps.nextSeq }, { session });
+    this.#submitter = new Submitter(
+      { ...towardsLeader, nextSeq: deps.nextSeq, refusal: deps.refusal },
+      { session },
+    );
     this.#reads = new ReadBarriers(towardsLeader);
     this.#pulls = new PullServer({ ...towardsLeader, core, ageMs: () => standing.ageMs() });
     this.#snapshots = new SnapshotServer({ snapshots: stores.snapshots, clock, packing: deps.packing });
@@ -210,6 +219,7 @@ export class Participant {
       self,
       nameOf: (peer) => machine.state.members.get(peer)?.name ?? peer,
     });
+    this.disk = new DiskSide({ loop, log, self, standing, handOver: this.#handOver });
     this.voting = new VotingDesk({
       ...towardsLeader,
       handOver: this.#handOver,
@@ -348,6 +358,7 @@ export class Participant {
   }
 
   #standsStill(): AppError {
+    if (this.#loop.failure?.full === true) return this.#deps.diskFull();
     const { leader, missing } = this.status();
     return new AppError("quorum_lost", { leader, missing }, this.#machine.halted ?? undefined);
   }

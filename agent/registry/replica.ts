@@ -1,10 +1,12 @@
 import type { ReplicaOptions } from "./options.ts";
+import { DiskRoom } from "./disk-room.ts";
+import { DiskWatch } from "./disk-watch.ts";
 import { Participant, type ReplicaDeps } from "./participant.ts";
 import { foundingEntry, loadBeginning } from "./start.ts";
 import { Watchers } from "./watch.ts";
 import { CONSENSUS, Complaints, METHOD } from "./wire.ts";
 import type { Registry, RegistryStatus, Submitted, Voting } from "#agent/ports/registry.ts";
-import type { ClusterIdentity } from "#agent/ports/store.ts";
+import { StoreDamaged, type ClusterIdentity, type StoreDisk } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { assert } from "#shared/lib/assert.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
@@ -56,12 +58,41 @@ export class Replica implements Registry, Voting {
   #part: Participant | null = null;
   #listens = false;
   #seq = 0;
+  #disk: { readonly room: DiskRoom; readonly watch: DiskWatch } | null = null;
+  /** What is wrong with the store; what is in memory is served on. */
+  #damage: StoreDamaged | null = null;
 
   constructor(deps: ReplicaDeps, options: Partial<ReplicaOptions> = {}) {
     this.#deps = deps;
     this.#options = { ...DEFAULTS, ...options };
     this.#watchers = new Watchers({ log: deps.log });
     this.#complaints = new Complaints({ log: deps.log });
+  }
+
+  /**
+   * Keeps an eye on the disk under the stores until disposed of: who cannot write does not lead, damage at rest is found, and
+   * after a failed write this agent takes part again by itself once the disk is well.
+   */
+  watchDisk(disk: StoreDisk, options: { readonly reserveBytes: number }): AsyncDisposable {
+    const { clock, log, transport } = this.#deps;
+    const room = new DiskRoom({ disk, transport, log }, options);
+    const watch = new DiskWatch({
+      disk,
+      room,
+      clock,
+      log,
+      part: () => this.#part?.disk ?? null,
+      onDamage: (damage) => this.#onDamage(damage),
+      mend: () => this.#mend(disk),
+    });
+    this.#disk = { room, watch };
+    watch.start();
+    return watch;
+  }
+
+  /** Fit for a watchdog: false when a restart may help. */
+  healthy(): boolean {
+    return this.#disk?.watch.healthy() ?? true;
   }
 
   /** Starts a new cluster with this agent as its only voter. Durable and writable when it resolves. */
@@ -112,7 +143,8 @@ export class Replica implements Registry, Voting {
   }
 
   status(): RegistryStatus {
-    return this.#part?.status() ?? OUTSIDE;
+    const status = this.#part?.status() ?? OUTSIDE;
+    return this.#damage === null ? status : { ...status, halted: this.#damage.message };
   }
 
   submit(command: Command, options: Parameters<Registry["submit"]>[1]): Promise<Submitted> {
@@ -150,8 +182,45 @@ export class Replica implements Registry, Voting {
     await this.#running().voting.voteOut(peer);
   }
 
-  async #begin(): Promise<Participant> {
-    const beginning = await loadBeginning(this.#deps.stores);
+  /** Consensus must not go on from a store that lies. */
+  #onDamage(damage: StoreDamaged): void {
+    this.#damage = damage;
+    this.#part?.disk.fail(damage);
+  }
+
+  /**
+   * A write failed, and the disk may be well again. The commands' numbers go on where they were: a session is a life of the
+   * process, which has not ended.
+   */
+  async #mend(disk: StoreDisk): Promise<void> {
+    const part = this.#part;
+    if (disk.failure !== null) part?.disk.fail(disk.failure);
+    await part?.stop(this.#failed());
+    try {
+      await disk.reopen();
+      if (part === null || this.#part !== part) return;
+      await this.#begin(part.status().quarantined ? null : part.state);
+      this.#deps.log.info({ applied: this.state.index }, "the disk takes writes again, back in the cluster");
+    } catch (error) {
+      if (error instanceof StoreDamaged) this.#onDamage(error);
+      throw error;
+    }
+  }
+
+  #failed(): AppError {
+    const { leader, missing, halted } = this.status();
+    if (this.#part?.disk.failure?.full === true) return this.#diskFull();
+    return new AppError("quorum_lost", { leader, missing }, halted ?? undefined);
+  }
+
+  #diskFull(): AppError {
+    const unknown = { peer: this.#deps.transport.self, path: "", free_bytes: 0, needed_bytes: 0 };
+    return this.#disk?.room.error() ?? new AppError("disk_full", unknown);
+  }
+
+  /** `held`: the state of the participation before, when the stores were opened anew under it. */
+  async #begin(held: Readonly<RegistryState> | null = null): Promise<Participant> {
+    const beginning = await loadBeginning(this.#deps.stores, held);
     const shared = {
       watchers: this.#watchers,
       complaints: this.#complaints,
@@ -159,11 +228,13 @@ export class Replica implements Registry, Voting {
         this.#seq += 1;
         return this.#seq;
       },
+      refusal: () => (this.#disk?.room.refuses === true ? this.#diskFull() : null),
+      diskFull: () => this.#diskFull(),
     };
     this.#part = new Participant({ ...this.#deps, ...shared }, beginning, this.#options);
     this.#listen();
     this.#part.start();
-    if (beginning.state.index > 0) this.#watchers.reset(beginning.state.index);
+    if (beginning.state !== held && beginning.state.index > 0) this.#watchers.reset(beginning.state.index);
     return this.#part;
   }
 
@@ -179,7 +250,12 @@ export class Replica implements Registry, Voting {
     transport.onRequest(METHOD.stateHash, async (_from, body) => this.#running().stateHash(body));
     transport.onRequest(METHOD.lead, async (_from, body) => this.#running().voting.serveLead(body));
     transport.onRequest(METHOD.voteOut, async (_from, body) => this.#running().voting.serveVoteOut(body));
+    transport.onRequest(METHOD.room, () => Promise.resolve({ room: this.#hasRoom() }));
     transport.onRequest(METHOD.snapshot, async (_from, body) => this.#running().snapshot(body));
+  }
+
+  #hasRoom(): boolean {
+    return this.status().halted === null && this.#disk?.room.enough !== false;
   }
 
   #running(): Participant {

@@ -19,7 +19,7 @@ const LIVE_MAJORITY_MS = 1500;
 const LEADERLESS_MS = 3000;
 
 interface Deps {
-  readonly loop: Pick<ConsensusLoop, "status" | "ended">;
+  readonly loop: Pick<ConsensusLoop, "status" | "ended" | "silent">;
   readonly feed: Pick<Feed, "leadership" | "running" | "start" | "stop">;
   readonly machine: StateMachine;
   readonly freshness: Freshness;
@@ -43,7 +43,7 @@ export class Standing {
   leadership(): Leadership {
     const { loop, feed, transport } = this.#deps;
     const { config, leader, term } = loop.status;
-    if (loop.ended) return { leader: null, term };
+    if (loop.ended || this.#deposed) return { leader: null, term };
     if (leader !== null && takesPart(config, transport.self)) return { leader, term };
     const hearsay = feed.leadership;
     return feed.running && hearsay.term >= term && hearsay.leader !== transport.self
@@ -77,7 +77,7 @@ export class Standing {
     const quorum = leader !== null && live;
     const votes = isVoter(config, transport.self);
     return {
-      role: votes ? (loop.ended ? "follower" : role) : "learner",
+      role: votes ? (loop.ended || this.#deposed ? "follower" : role) : "learner",
       term,
       leader,
       applied: machine.index,
@@ -106,7 +106,13 @@ export class Standing {
 
   get #leads(): boolean {
     const { loop } = this.#deps;
-    return loop.status.role === "leader" && !loop.ended;
+    return loop.status.role === "leader" && !loop.ended && !loop.silent;
+  }
+
+  /** A leader that fell silent leads no more, though it has not heard of its successor. */
+  get #deposed(): boolean {
+    const { loop } = this.#deps;
+    return loop.status.role === "leader" && loop.silent;
   }
 
   /** The newest moment at which a majority had answered this leader, itself included. */

@@ -32,13 +32,25 @@ export function foundingEntry(self: MemberId): { readonly entry: Entry; readonly
 /**
  * Reads what the disk holds and checks that nothing is missing between snapshot, log and commit index. A log that a
  * snapshot has overtaken (a crash came between saving it and clearing the log) is the core's to drop. Rejects with StoreDamaged.
+ *
+ * `held` is the state that this process had applied before its stores were opened anew: what it showed to readers is
+ * committed, and it goes on from there, so that nobody sees an older state than before.
  */
-export async function loadBeginning(stores: Stores): Promise<Beginning> {
+export async function loadBeginning(
+  stores: Stores,
+  held: Readonly<RegistryState> | null = null,
+): Promise<Beginning> {
   const snapshot = await stores.snapshots.load();
-  const { hardState, entries } = await stores.log.load();
+  const loaded = await stores.log.load();
+  const { entries } = loaded;
   const meta = snapshot?.meta ?? null;
-  const state = snapshot === null ? emptyState() : decode(snapshot.body, snapshot.meta);
   const at = meta?.index ?? 0;
+  const keeps = held !== null && held.index >= at;
+  const state = keeps ? held : snapshot === null ? emptyState() : decode(snapshot.body, snapshot.meta);
+  const hardState = {
+    ...loaded.hardState,
+    commit: Math.max(loaded.hardState.commit, keeps ? held.index : 0),
+  };
   const first = entries[0]?.index ?? at + 1;
   if (first > at + 1) {
     throw new StoreDamaged(`log entries ${at + 1} to ${first - 1} are missing`, ADVICE);

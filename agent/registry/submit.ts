@@ -35,6 +35,8 @@ interface Deps {
   readonly leadership: () => Leadership;
   readonly missing: () => readonly MemberId[];
   readonly nextSeq: () => number;
+  /** Why this agent, leading, takes no new commands; null when it does. */
+  readonly refusal: () => AppError | null;
 }
 
 /**
@@ -135,8 +137,13 @@ export class Submitter {
         throw new AppError("forbidden", { needs: "submit commands of another agent" });
       }
     }
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#deps.loop.do((core) => {
+        const refusal = this.#deps.refusal();
+        if (refusal !== null && core.status().role === "leader") {
+          reject(refusal);
+          return;
+        }
         const at = this.#deps.clock.now();
         const result = core.propose(items.map((item) => stamped(item, at)));
         const answer: ProposeAnswer = result.ok
@@ -169,6 +176,11 @@ export class Submitter {
   }
 
   #proposeHere(core: Consensus, batch: readonly Submission[]): void {
+    const refusal = this.#deps.refusal();
+    if (refusal !== null && core.status().role === "leader") {
+      this.#declined(batch, refusal);
+      return;
+    }
     const at = this.#deps.clock.now();
     const result = core.propose(batch.map((submission) => stamped(this.#envelope(submission), at)));
     if (result.ok) this.#accepted(batch, result.term);
@@ -189,6 +201,10 @@ export class Submitter {
       );
       answer = admit(check.proposeAnswer, body, METHOD.propose);
     } catch (error) {
+      if (isKind(error, "disk_full")) {
+        this.#declined(batch, error);
+        return;
+      }
       const certain = ["peer_unreachable", "peer_refused", "not_in_cluster", "overloaded"] as const;
       if (!certain.some((kind) => isKind(error, kind))) for (const each of batch) each.exposed = true;
       for (const submission of batch) this.#again(submission);
@@ -214,6 +230,14 @@ export class Submitter {
       } else {
         this.#again(submission);
       }
+    }
+  }
+
+  /** The leader takes no commands. What an earlier attempt may have brought into the log waits for its answer. */
+  #declined(batch: readonly Submission[], reason: AppError): void {
+    for (const submission of batch) {
+      if (submission.exposed) this.#again(submission);
+      else this.#pending.fail(submission.seq, reason);
     }
   }
 

@@ -21,6 +21,7 @@ export const METHOD = {
   readIndex: "registry.read_index",
   snapshot: "registry.snapshot",
   stateHash: "registry.state_hash",
+  room: "registry.room",
   lead: "registry.lead",
   voteOut: "registry.vote_out",
 } as const;
@@ -85,6 +86,9 @@ const VoteOutRequest = Type.Object({ peer: Type.String({ maxLength: 128 }) });
 /** Who leads now that it is done; null: not done, for the agent that was asked does not lead. */
 const VotingAnswer = Type.Union([Type.Object({ leader: Type.String({ maxLength: 128 }) }), Type.Null()]);
 
+/** Whether an agent's disk has room, so that it may lead. */
+const RoomAnswer = Type.Object({ room: Type.Boolean() });
+
 /** One compiled check for each shape. */
 export const check = {
   message: Compile(Message),
@@ -98,6 +102,7 @@ export const check = {
   snapshotPiece: Compile(SnapshotPiece),
   stateQuestion: Compile(StateQuestion),
   stateAnswer: Compile(StateAnswer),
+  roomAnswer: Compile(RoomAnswer),
   leadRequest: Compile(LeadRequest),
   voteOutRequest: Compile(VoteOutRequest),
   votingAnswer: Compile(VotingAnswer),

@@ -21,6 +21,7 @@ const CODES = {
   outcome_unknown: "connect_error",
   index_not_reached: "connect_error",
   overloaded: "connect_error",
+  disk_full: "connect_error",
 
   access_denied: "access_denied",
   unauthenticated: "access_denied",

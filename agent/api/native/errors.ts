@@ -21,6 +21,7 @@ const STATUS = {
   quorum_lost: 503,
   outcome_unknown: 504,
   index_not_reached: 503,
+  disk_full: 507,
   request_expired: 409,
   unknown_command: 503,
   peer_unreachable: 503,

@@ -44,6 +44,7 @@ const ERRORS = {
   member_not_found: [404, 213],
   member_name_exists: [409, 214],
   change_refused: [409, 215],
+  disk_full: [503, 216],
   user_exists: [409, 221],
   user_not_found: [404, 222],
 

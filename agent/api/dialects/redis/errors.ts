@@ -23,6 +23,7 @@ const ERRORS = {
   quorum_lost: [503, "quorum_lost"],
   outcome_unknown: [504, "outcome_unknown"],
   index_not_reached: [503, "index_not_reached"],
+  disk_full: [503, "disk_full"],
   request_expired: [409, "request_expired"],
   unknown_command: [503, "unknown_command"],
   peer_unreachable: [503, "peer_unreachable"],

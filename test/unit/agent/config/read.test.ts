@@ -54,6 +54,7 @@ describe("defaults", () => {
       bootstrap: { allowFrom: [] },
       log: { level: "info", format: "auto" },
       raft: { tickMs: 50, heartbeatTicks: 2, electionTicks: 20 },
+      disk: { reserveBytes: 64 * 1024 * 1024 },
       password: { scryptN: 32_768 },
     });
   });

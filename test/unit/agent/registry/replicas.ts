@@ -19,6 +19,7 @@ export interface Host {
   readonly disk: MemoryDisk;
   readonly log: RecordingLog;
   replica: Replica;
+  watch: AsyncDisposable;
   up: boolean;
   /** How far this agent distrusts itself: 0 to 8. */
   score: number;
@@ -75,6 +76,7 @@ export class Replicas {
       up: true,
       score: 0,
       replica: undefined as unknown as Replica,
+      watch: new AsyncDisposableStack(),
     };
     await this.#boot(host);
     this.hosts.push(host);
@@ -99,6 +101,7 @@ export class Replicas {
       },
       this.#options,
     );
+    host.watch = host.replica.watchDisk(stores.disk, { reserveBytes: 64 * 1024 * 1024 });
     host.up = true;
   }
 
@@ -109,7 +112,7 @@ export class Replicas {
     // The dead process writes and says nothing any more; its callers are gone with it.
     host.disk.broken = new Error("killed");
     const dead = host.replica;
-    await this.wait(dead.stop());
+    await this.wait(Promise.all([host.watch[Symbol.asyncDispose](), dead.stop()]));
     host.disk.broken = null;
     host.disk.cutPower();
   }
