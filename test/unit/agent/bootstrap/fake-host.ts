@@ -214,7 +214,7 @@ export function hostAddress(address: string, more: Partial<HostAddress> = {}): H
   };
 }
 
-function factsOf(addresses: HostAddress[]): HostFacts {
+export function factsOf(addresses: HostAddress[]): HostFacts {
   return {
     static: {
       cpu: {

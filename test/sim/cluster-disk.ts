@@ -1,0 +1,190 @@
+import type { Life } from "./cluster-life.ts";
+import type { Schedule } from "./cluster-schedule.ts";
+import type { ClusterIdentity, Stores } from "#agent/ports/store.ts";
+import type { BootstrapState } from "#shared/bootstrap/machine.ts";
+import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
+import type { HardState } from "#shared/consensus/ready.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+import type { Prng } from "#shared/lib/prng.ts";
+
+interface Content {
+  hardState: HardState;
+  entries: Entry[];
+  snapshot: { readonly meta: SnapshotMeta; readonly body: Uint8Array } | null;
+  host: { readonly uuid: string; readonly starts: number } | null;
+  peer: MemberId | null;
+  cluster: ClusterIdentity | null;
+  bootstrap: BootstrapState;
+}
+
+/** One atomic batch. */
+type Change = (content: Content) => void;
+
+/** How the disk is now. */
+export interface DiskWeather {
+  /** Longest time of a write. Milliseconds. */
+  readonly delayMsMax: number;
+  /** How likely a write fails; what reached the disk is then unknown. */
+  readonly failure: number;
+}
+
+/**
+ * A disk that outlives its processes. Batches are atomic and take effect in order; a synced one makes itself and all before
+ * it durable. A crash of the process keeps some prefix of what was under way; a power cut also loses what was never
+ * synced, but for some prefix.
+ */
+export class SimDisk {
+  weather: DiskWeather = { delayMsMax: 2, failure: 0 };
+  readonly #schedule: Schedule;
+  readonly #prng: Prng;
+  readonly #uuid: string;
+  #durable = empty();
+  #seen = empty();
+  /** Visible, not synced. */
+  #unsynced: Change[] = [];
+  /** On their way. */
+  #underWay: Change[] = [];
+  #busyUntilMs = 0;
+
+  constructor(
+    deps: { readonly schedule: Schedule; readonly prng: Prng },
+    options: { readonly uuid: string },
+  ) {
+    this.#schedule = deps.schedule;
+    this.#prng = deps.prng;
+    this.#uuid = options.uuid;
+  }
+
+  /** Nothing is written before this much time has passed. */
+  stall(ms: number): void {
+    this.#busyUntilMs = Math.max(this.#busyUntilMs, this.#schedule.nowMs + ms);
+  }
+
+  crash(powerCut: boolean): void {
+    const sure = powerCut ? [] : this.#unsynced;
+    const unsure = powerCut ? [...this.#unsynced, ...this.#underWay] : this.#underWay;
+    const kept = [...sure, ...unsure.slice(0, this.#prng.below(unsure.length + 1))];
+    for (const change of kept) change(this.#durable);
+    this.#seen = { ...this.#durable, entries: [...this.#durable.entries] };
+    this.#unsynced = [];
+    this.#underWay = [];
+    this.#busyUntilMs = 0;
+  }
+
+  /** The disk as one process opens it. */
+  open(life: Life): Stores {
+    let host: Promise<{ uuid: string; starts: number }> | null = null;
+    let logFailed: Error | null = null;
+    const read = <T>(get: (content: Content) => T): Promise<T> =>
+      new Promise((resolve) => {
+        if (!life.dies("disk")) life.after(1, () => resolve(get(this.#seen)));
+      });
+    const write = (sync: boolean, change: Change): Promise<void> => this.#write(life, sync, change);
+    const writeLog = async (sync: boolean, change: Change): Promise<void> => {
+      if (logFailed !== null) throw logFailed; // As the real one: after a failed write nobody knows what is there.
+      try {
+        await write(sync, change);
+      } catch (error) {
+        logFailed = error as Error;
+        throw error;
+      }
+    };
+    const countStart = async (): Promise<{ uuid: string; starts: number }> => {
+      const before = await read((content) => content.host);
+      const now = { uuid: this.#uuid, starts: (before?.starts ?? 0) + 1 };
+      await write(true, (content) => void (content.host = now));
+      return now;
+    };
+    return {
+      log: {
+        load: () => read(({ hardState, entries }) => ({ hardState, entries: [...entries], cut: 0 })),
+        append: ({ truncateFrom, entries, hardState, sync }) =>
+          writeLog(sync, (content) => {
+            if (truncateFrom !== null) {
+              content.entries = content.entries.filter(({ index }) => index < truncateFrom);
+            }
+            const last = content.entries.at(-1)?.index;
+            const next = entries[0]?.index;
+            if (last !== undefined && next !== undefined && next !== last + 1) {
+              throw new Error(`broken: the log on disk ends at ${last}, and ${next} was to be written`);
+            }
+            content.entries.push(...entries);
+            if (hardState !== null) content.hardState = hardState;
+          }),
+        compact: (upTo) =>
+          write(false, (content) => {
+            content.entries = content.entries.filter(({ index }) => index > upTo);
+          }),
+        reset: (hardState) =>
+          writeLog(true, (content) => {
+            content.entries = [];
+            content.hardState = hardState;
+          }),
+      },
+      snapshots: {
+        load: () => read((content) => content.snapshot),
+        save: (meta, body) => write(true, (content) => void (content.snapshot = { meta, body })),
+      },
+      identity: {
+        host: () => (host ??= countStart()),
+        peer: () => read((content) => content.peer),
+        savePeer: (peer) => write(true, (content) => void (content.peer = peer)),
+        cluster: () => read((content) => content.cluster),
+        saveCluster: (identity) => write(true, (content) => void (content.cluster = identity)),
+      },
+      bootstrap: {
+        load: () => read((content) => content.bootstrap),
+        save: (state) => write(true, (content) => void (content.bootstrap = state)),
+      },
+      forgetCluster: () =>
+        write(true, (content) => {
+          const { hardState, entries, snapshot, cluster } = empty();
+          Object.assign(content, { hardState, entries, snapshot, cluster });
+        }),
+    };
+  }
+
+  #write(life: Life, sync: boolean, change: Change): Promise<void> {
+    const { delayMsMax, failure } = this.weather;
+    return new Promise((resolve, reject) => {
+      if (life.dies("disk")) return;
+      const fails = this.#prng.chance(failure);
+      // A write that fails may have reached the disk all the same.
+      const effect = fails && this.#prng.chance(0.5) ? (): void => undefined : change;
+      this.#underWay.push(effect);
+      const { nowMs } = this.#schedule;
+      this.#busyUntilMs = Math.max(this.#busyUntilMs, nowMs) + this.#prng.between(1, delayMsMax);
+      this.#schedule.after(this.#busyUntilMs - nowMs, () => {
+        if (!life.alive) return;
+        this.#underWay.shift();
+        try {
+          effect(this.#seen);
+        } catch (error) {
+          life.enter(() => reject(error));
+          return;
+        }
+        this.#unsynced.push(effect);
+        if (sync && !fails) {
+          for (const each of this.#unsynced.splice(0)) each(this.#durable);
+        }
+        if (life.dies("disk")) return;
+        life.enter(() => {
+          if (fails) reject(new Error("EIO: the simulated disk failed"));
+          else resolve();
+        });
+      });
+    });
+  }
+}
+
+function empty(): Content {
+  return {
+    hardState: { term: 0, vote: null, commit: 0 },
+    entries: [],
+    snapshot: null,
+    host: null,
+    peer: null,
+    cluster: null,
+    bootstrap: { name: "idle" },
+  };
+}

@@ -1,0 +1,186 @@
+import { SimHost, type HostWorld, type Process } from "./cluster-host.ts";
+import type { Clients } from "./cluster-clients.ts";
+import type { Faults } from "./cluster-faults.ts";
+import type { ClusterOracle } from "./cluster-oracle.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import { request } from "#test/unit/agent/bootstrap/fake-host.ts";
+
+/** How often the operator looks at the hosts. Milliseconds. */
+const LOOK_MS = 250;
+
+interface OperatorWorld extends HostWorld {
+  readonly faults: Faults;
+  readonly hosts: SimHost[];
+  readonly oracle: ClusterOracle;
+  readonly clients: Clients;
+  members(): readonly SimHost[];
+}
+
+/**
+ * Who runs the cluster: asks the first host to create it and the others to join, again and again until they have; starts what
+ * has crashed, restarts what says that it stands still; removes a host now and then, and brings new ones in its place.
+ */
+export class Operator {
+  readonly #world: OperatorWorld;
+  readonly #restartAtMs = new Map<SimHost, number>();
+  #numbers = 0;
+  /** Whether the first host has its cluster. */
+  #founded = false;
+  #calm = false;
+
+  constructor(world: OperatorWorld) {
+    this.#world = world;
+  }
+
+  start(): void {
+    const { faults, prng, schedule } = this.#world;
+    for (let i = 0; i < faults.first; i += 1) this.#bring();
+    for (let i = faults.first; i < faults.hosts; i += 1) {
+      schedule.after(prng.between(3000, 15_000), () => this.#bring());
+    }
+    const look = (): void => {
+      for (const host of this.#world.hosts) this.#lookAfter(host);
+      schedule.after(LOOK_MS, look);
+    };
+    schedule.after(1, look);
+  }
+
+  /** Everybody starts again soon, with a good disk. */
+  heal(): void {
+    this.#calm = true;
+    this.#restartAtMs.clear();
+    for (const { disk } of this.#world.hosts) disk.weather = { delayMsMax: 2, failure: 0 };
+  }
+
+  /** Takes some member out for good, as long as enough are left for the cluster to go on: first its vote, then itself. */
+  async remove(): Promise<void> {
+    const { prng, clients, oracle, count, defect } = this.#world;
+    const members = this.#world.members();
+    const known = oracle.rules.hosts.filter(({ status }) => status === "active");
+    if (known.length < 4 || members.length < 4) return;
+    const { peer } = prng.pick(known);
+    const at = prng.pick(members);
+    try {
+      await at.process?.replica.voteOut(peer);
+      clients.order(at, { type: "member.remove", peer });
+    } catch (error) {
+      if (error instanceof AppError) count(`removals: ${error.kind}`);
+      else defect(error);
+    }
+  }
+
+  /** What is not yet as it must be once nothing goes wrong any more; null when all is well. */
+  // oxlint-disable-next-line complexity -- one line for each thing that must hold
+  whatIsWrong(): string | null {
+    const { hosts, oracle } = this.#world;
+    const wanted = hosts.filter(({ retired }) => !retired);
+    const names = wanted.map(({ peer }) => peer).sort();
+    const leader = wanted.find(({ process }) => process?.replica.status().role === "leader")?.process;
+    if (leader === undefined || leader === null) return "nobody leads";
+    const { config, commit } = leader.replica.status();
+    const { voters } = config;
+    for (const { peer, process } of wanted) {
+      if (process === null) return `${peer} is down`;
+      const { bootstrap, replica, membership } = process;
+      if (bootstrap.state.name !== "completed") return `${peer}: ${JSON.stringify(bootstrap.state)}`;
+      const status = replica.status();
+      if (status.halted !== null) return `${peer} stands still: ${status.halted}`;
+      if (status.leader === null || !status.quorum) return `${peer} knows no leader`;
+      if (status.applied !== commit) return `${peer} is at ${status.applied}, its leader at ${commit}`;
+      const members = [...replica.state.members.values()];
+      const active = members.filter((one) => one.status === "active").map((one) => one.peer);
+      if (members.length !== active.length) return `${peer} still knows joining members`;
+      if (active.sort().join() !== names.join())
+        return `${peer} counts ${active.join()}, not ${names.join()}`;
+      const gone = names.filter((other) => membership.view(other).liveness !== "alive");
+      if (gone.length > 0) return `${peer} believes ${gone.join()} not to be alive`;
+    }
+    if (config.outgoing.length > 0 || config.learners.length > 0) return "a change of voters is under way";
+    if (voters.length % 2 === 0 || voters.length > 5) return `${voters.join()} vote`;
+    if (voters.length < Math.min(3, names.length % 2 === 0 ? names.length - 1 : names.length))
+      return `only ${voters.join()} vote`;
+    const strangers = voters.filter((voter) => !names.includes(voter));
+    if (strangers.length > 0) return `${strangers.join()} vote and are no members`;
+    return oracle.lastApplied > commit ? "something is applied that its leader does not have" : null;
+  }
+
+  #bring(): void {
+    const world = this.#world;
+    const { faults } = world;
+    this.#numbers += 1;
+    const host = new SimHost(world, this.#numbers, faults.drift);
+    if (!this.#calm) host.disk.weather = { delayMsMax: faults.diskMsMax, failure: faults.diskFailure };
+    world.hosts.push(host);
+    host.boot();
+  }
+
+  #lookAfter(host: SimHost): void {
+    const { schedule, oracle } = this.#world;
+    if (host.retired) return;
+    if (this.#founded && oracle.rules.removed.includes(host.peer)) {
+      this.#replace(host);
+      return;
+    }
+    if (host.life === null) {
+      if (schedule.nowMs >= this.#restartMs(host)) {
+        this.#restartAtMs.delete(host);
+        host.boot();
+      }
+      return;
+    }
+    if (host.process !== null) this.#tend(host, host.process);
+  }
+
+  /** When a host that is down is started again. */
+  #restartMs(host: SimHost): number {
+    const { prng, faults, schedule } = this.#world;
+    const known = this.#restartAtMs.get(host);
+    if (known !== undefined) return known;
+    const atMs = schedule.nowMs + prng.between(50, this.#calm ? 300 : faults.downMsMax);
+    this.#restartAtMs.set(host, atMs);
+    return atMs;
+  }
+
+  #tend(host: SimHost, process: Process): void {
+    const { count, prng, oracle } = this.#world;
+    const { bootstrap, replica } = process;
+    const { name } = bootstrap.state;
+    if (name === "completed") {
+      if (host === this.#world.hosts[0]) this.#founded = true;
+      if (replica.status().halted !== null) {
+        count("halted");
+        host.crash(false);
+      }
+      return;
+    }
+    if (name === "initiated" || name === "running") return;
+    if (name === "error") count(`join or create broken off: ${bootstrap.state.failure.code}`);
+    if (!this.#founded && host === this.#world.hosts[0]) {
+      const asked = request({ clusterName: "simulated" });
+      bootstrap.start("create_cluster", asked).catch((error: unknown) => this.#refused(error));
+      return;
+    }
+    if (!this.#founded || prng.chance(0.3)) return;
+    const nodes = this.#world
+      .members()
+      .filter(({ peer }) => peer !== host.peer && !oracle.rules.removed.includes(peer))
+      .map(({ address }) => address);
+    if (nodes.length === 0) return;
+    count("joins begun");
+    const asked = request({ nodes: prng.shuffle(nodes).slice(0, 2) });
+    bootstrap.start("join_cluster", asked).catch((error: unknown) => this.#refused(error));
+  }
+
+  #refused(error: unknown): void {
+    if (!(error instanceof AppError) && !String(error).includes("EIO")) this.#world.defect(error);
+  }
+
+  /** A peer id that was removed never comes back; its host does, with a new disk. What is left of it runs on for a while. */
+  #replace(host: SimHost): void {
+    const { schedule, prng, count } = this.#world;
+    count("hosts replaced");
+    host.retired = true;
+    schedule.after(prng.between(1000, 10_000), () => host.crash(false));
+    schedule.after(prng.between(500, 3000), () => this.#bring());
+  }
+}
