@@ -25,10 +25,9 @@ export class RoundTrips {
   readonly #asked = new Map<MemberId, Question>();
   readonly #samples = new Map<MemberId, Sample[]>();
 
-  /** Asked twice under one number, it cannot be told which of the two is answered: nothing is measured (Karn, SIGCOMM 1987). */
+  /** Asked again under one number: streams keep order, so what is answered first is the first question. */
   asked(peer: MemberId, question: Question): void {
-    if (this.#asked.get(peer)?.seq === question.seq) this.#asked.delete(peer);
-    else this.#asked.set(peer, question);
+    if (this.#asked.get(peer)?.seq !== question.seq) this.#asked.set(peer, question);
   }
 
   /**

@@ -22,6 +22,8 @@ export class Agents {
   readonly #prng = new Prng(1);
   /** By how much the wall clock of each is ahead. Milliseconds. */
   readonly skewMs = new Map<string, number>();
+  /** By how much the monotonic clock of each has gone on while nothing of it ran. Milliseconds. */
+  readonly lateMs = new Map<string, number>();
 
   /** All of them are members of each other. */
   static of(...ids: readonly string[]): Agents {
@@ -80,7 +82,7 @@ export class Agents {
     const { clock } = this;
     return {
       now: () => epochMs(clock.now() + (this.skewMs.get(id) ?? 0)),
-      monotonicMs: () => clock.monotonicMs(),
+      monotonicMs: () => clock.monotonicMs() + (this.lateMs.get(id) ?? 0),
       sleep: (ms, signal) => clock.sleep(ms, signal),
       every: (ms, callback) => clock.every(ms, callback),
     };

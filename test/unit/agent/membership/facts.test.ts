@@ -63,6 +63,25 @@ test("what is lost on the way comes by the periodic exchange", async () => {
   await agents.clock.until(() => agents.allHold("a", "k"), 20_000);
 });
 
+test("of a large table only the part that differs is told", async () => {
+  const ids = names(40);
+  const agents = Agents.of(...ids);
+  for (const id of ids) agents.publish(id, "k");
+  await agents.clock.until(() => ids.every((id) => agents.allHold(id, "k")), 10_000);
+  await agents.clock.advance(10_000);
+  const told: number[] = [];
+  agents.mesh.filter = ({ name, body }) => {
+    if (name !== "facts.digest") return true;
+    const { versions, buckets } = body as { versions: object; buckets: readonly number[] };
+    if (buckets.length > 0) told.push(Object.keys(versions).length);
+    return buckets.length > 0 || told.length > 0; // The news itself is lost on the way to all.
+  };
+  agents.publish("h7", "later");
+  await agents.clock.until(() => agents.allHold("h7", "later"), 20_000);
+  expect(told.length).toBeGreaterThan(0);
+  expect(Math.max(...told)).toBeLessThan(10);
+});
+
 test("many large reports come in batches", async () => {
   const ids = names(12);
   const agents = Agents.of(...ids);
@@ -115,14 +134,20 @@ test("malformed digests and pulls are dropped, and a stranger's too", async () =
   await agents.clock.advance(1000);
   const { transport } = agents.get("b");
   transport.send("a", "control", "facts.digest", { versions: { b: [1] }, buckets: [] });
+  transport.send("a", "control", "facts.compare", { table: [1, 2, 3] });
   await agents.clock.advance(0);
   expect(agents.get("a").log.matching("malformed digest")).toHaveLength(1);
+  expect(agents.get("a").log.matching("malformed comparison")).toHaveLength(1);
   await expect(
     transport.request("a", "bulk", "facts.pull", { peers: 7 }, { timeoutMs: 1000 }),
   ).rejects.toThrow("peers");
   const stranger = agents.mesh.join("stranger");
   stranger.send("a", "control", "facts.digest", { versions: { b: [1, 1] }, buckets: [] });
+  const heard: string[] = [];
+  stranger.onMessage("facts.digest", (from) => heard.push(from));
+  stranger.send("a", "control", "facts.compare", { table: Array.from({ length: 64 }, () => 1) });
   await agents.clock.advance(100);
+  expect(heard).toEqual([]);
   expect(agents.get("a").driver.view("b").report).toBeNull();
 });
 
