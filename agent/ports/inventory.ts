@@ -13,7 +13,7 @@ export interface Inventory {
   current(): HostFacts;
   /** Collects everything anew (static facts too) and answers with it. */
   refresh(): Promise<HostFacts>;
-  /** Called after a collection that found something worth telling others, and every five minutes whatever it found. */
+  /** Called after a collection that found something worth telling others, and every hour whatever it found. */
   onChange(listener: (facts: HostFacts) => void): Disposable;
   /** Bootstrap may choose other folders than the default ones. */
   setPaths(paths: StoragePaths): void;

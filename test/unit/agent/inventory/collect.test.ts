@@ -59,7 +59,7 @@ test("all facts of a recorded machine, valid by the schema; the slow ones follow
   expect(clock.timers).toBe(0);
 });
 
-test("live facts are collected every 10 s; listeners hear of news only, and every five minutes", async () => {
+test("live facts are collected every 10 s; listeners hear of news only, and every hour", async () => {
   await using machine = await RecordedMachine.of(USUAL_FILES);
   const { clock, inventory } = inventoryOf(machine);
   await inventory.start();
@@ -79,9 +79,9 @@ test("live facts are collected every 10 s; listeners hear of news only, and ever
   const toldMs = clock.monotonicMs();
   expect(toldMs - startedMs).toBeLessThan(40_000);
 
-  await clock.until(() => heard.length === 2, 400_000);
-  expect(clock.monotonicMs() - toldMs).toBeGreaterThanOrEqual(300_000);
-  expect(clock.monotonicMs() - toldMs).toBeLessThan(320_000);
+  await clock.until(() => heard.length === 2, 3_700_000, 1000);
+  expect(clock.monotonicMs() - toldMs).toBeGreaterThanOrEqual(3_600_000);
+  expect(clock.monotonicMs() - toldMs).toBeLessThan(3_640_000);
   inventory.close();
 });
 
