@@ -124,9 +124,10 @@ export class ConsensusLoop {
 
   /** Ends after the turn that is under way. */
   async stop(): Promise<void> {
+    const { silent } = this;
     this.#end();
     await this.#turn;
-    if (this.#deps.machine.halted !== null) return;
+    if (this.#deps.machine.halted !== null || silent) return;
     await this.#saveCommit().catch((error: unknown) => {
       this.#deps.log.warn({ err: error }, "could not note the commit index"); // It only saves time.
     });

@@ -291,6 +291,8 @@ export class Participant {
 
   /** A consensus message from a proven sender. */
   onMessage(from: MemberId, body: Wire): void {
+    // A heartbeat speaks of what its sender knows to be here: it would make a copy that stands still look fresh.
+    if (this.#loop.ended) return;
     if (!check.message.Check(body)) {
       this.#complaints.about(from, "consensus", "unknown shape");
       return;
