@@ -2,8 +2,9 @@ import { join } from "node:path";
 
 import { ensureCertificate } from "#agent/api/certificate.ts";
 import { Listeners } from "#agent/api/listeners.ts";
-import type { AgentInfo, Commands, Queries } from "#agent/api/ports.ts";
+import type { AgentInfo, Commands, Queries, WriteContext } from "#agent/api/ports.ts";
 import { createServer } from "#agent/api/server.ts";
+import type { Departure } from "#agent/bootstrap/departure.ts";
 import type { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import { makeFolder } from "#agent/bootstrap/make-folder.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
@@ -13,7 +14,14 @@ import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
 import { ScramSha256 } from "#agent/credentials/scram.ts";
 import { HostInventory } from "#agent/inventory/collect.ts";
-import { buildBootstrap, buildGroup, comeBack, speakForItself, type MemberDeps } from "#agent/member.ts";
+import {
+  buildBootstrap,
+  buildDeparture,
+  buildGroup,
+  comeBack,
+  speakForItself,
+  type MemberDeps,
+} from "#agent/member.ts";
 import { AgentMetrics } from "#agent/metrics/agent-metrics.ts";
 import { loadIdentity } from "#agent/mesh/identity.ts";
 import { Mesh } from "#agent/mesh/mesh.ts";
@@ -21,7 +29,9 @@ import type { Log } from "#agent/ports/log.ts";
 import type { Replica } from "#agent/registry/replica.ts";
 import { openStores } from "#agent/store/open.ts";
 import { AppError } from "#shared/errors/app-error.ts";
+import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
 import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 
 /** Longest a leader may take to hand over before it stops all the same. Milliseconds. */
@@ -35,6 +45,8 @@ const SCRYPT_N_MIN = 16_384;
 export interface RunningAgent {
   /** Where its REST API answers. */
   readonly urls: readonly string[];
+  /** Resolves when this host is out of its cluster for good: stopped and started anew it has another identity. */
+  readonly outgrown: Promise<void>;
   /** False when it ought to be restarted: what the watchdog asks. */
   healthy(): boolean;
   /** Stops in order: leadership handed over, requests finished, mesh left, store closed. Called once. */
@@ -68,12 +80,16 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
   await api.listeners.start();
   stack.defer(() => api.listeners.close(REQUESTS_MS_MAX));
 
-  stack.use(speakForItself({ ...base, inventory: host.inventory, self: api.self }, group, api.bootstrap));
+  const { self, departure } = api;
+  stack.use(
+    speakForItself({ ...group.deps, inventory: host.inventory, self, departure }, group, api.bootstrap),
+  );
   stack.defer(() => group.replica.handOver(HAND_OVER_MS_MAX));
 
   const running = stack.move();
   return {
-    urls: api.self.apiUrls,
+    urls: self.apiUrls,
+    outgrown: untilRetired(api.bootstrap, self.peer),
     healthy: () => !running.disposed,
     stop: () => running.disposeAsync(),
   };
@@ -90,8 +106,9 @@ async function openHost({ config, clock, stack, part }: Base) {
   await inventory.start();
   stack.defer(() => inventory.close());
   const owner = await stores.identity.peer();
-  const key = await loadIdentity(config.dataDir, owner);
-  if (owner === null) await stores.identity.savePeer(key.peerId);
+  const retired = retiredPeer(await stores.bootstrap.load());
+  const key = await loadIdentity(config.dataDir, { owner, retired });
+  if (owner !== key.peerId) await stores.identity.savePeer(key.peerId, retired);
   return { stores, inventory, key, ...(await stores.identity.host()) };
 }
 
@@ -149,6 +166,7 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   const scram = new ScramSha256({ kdf }, { nMin: Math.min(scryptN, SCRYPT_N_MIN) });
   const bootstrap = stack.use(buildBootstrap({ ...group.deps, inventory, passwords, scram, self }, group));
 
+  const departure = buildDeparture(group.deps, group, bootstrap);
   const queries: Queries = {
     get registry() {
       return replica.state;
@@ -161,7 +179,7 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   };
   const app = createServer(
     {
-      commands: commandsOf(replica, bootstrap),
+      commands: commandsOf(replica, bootstrap, departure),
       queries,
       registry: replica,
       bootstrap,
@@ -185,24 +203,46 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
     { app, clock, log: part("api") },
     { listen: config.api.listen, tls, hostAddresses: addresses },
   );
-  return { self, bootstrap, listeners };
+  return { self, bootstrap, departure, listeners };
 }
 
-function commandsOf(replica: Replica, bootstrap: BootstrapDriver): Commands {
+function commandsOf(replica: Replica, bootstrap: BootstrapDriver, departure: Departure): Commands {
   return {
-    async submit(command, { by, key, expect, signal }) {
-      const options = {
-        by: by.name,
-        ...(key === undefined ? {} : { key }),
-        ...(expect === undefined ? {} : { expect }),
-        ...(signal === undefined ? {} : { signal }),
-      };
-      const { index, result } = await replica.submit(command, options);
+    async submit(command, context) {
+      const { index, result } = await replica.submit(command, optionsOf(context));
       if (!result.ok) throw AppError.of(result.refusal);
       return { index, result };
     },
     startBootstrap: (action, request) => bootstrap.start(action, request),
+    lead: (to) => replica.lead(to),
+    leave: (context) => departure.leave(optionsOf(context)),
+    removeMember: (peer, { force, ...context }) => departure.remove(peer, { force, ...optionsOf(context) }),
   };
+}
+
+function optionsOf({ by, key, expect, signal }: WriteContext): Parameters<Replica["submit"]>[1] {
+  return {
+    by: by.name,
+    ...(key === undefined ? {} : { key }),
+    ...(expect === undefined ? {} : { expect }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+/** Resolves when the bootstrap is `idle` because this peer was taken out of its cluster for good. */
+function untilRetired(bootstrap: BootstrapDriver, self: MemberId): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (state: BootstrapState): void => {
+      if (retiredPeer(state) === self) resolve();
+    };
+    bootstrap.onChange(look);
+    look(bootstrap.state);
+  });
+}
+
+/** The peer id that this host may never use again; null when there is none. */
+function retiredPeer(state: BootstrapState): MemberId | null {
+  return state.name === "idle" ? (state.retired ?? null) : null;
 }
 
 async function ensureFolder(path: string, mode: number): Promise<void> {

@@ -43,11 +43,17 @@ async function run(config: Config): Promise<number> {
     growYoungHeap(false);
     // Loaded only now: --help and a wrong configuration answer at once, and an old Node never sees libp2p.
     const { startAgent } = await import("#agent/agent.ts");
-    const agent = await startAgent(config, { log });
+    let agent = await startAgent(config, { log });
     growYoungHeap(true);
     log.info({ urls: agent.urls, data_dir: config.dataDir }, "agent is ready");
     await notifier.ready(`ready at ${agent.urls.join(" ")}`, () => agent.healthy());
-    await stopAsked;
+    while (await Promise.race([stopAsked.then(() => false), agent.outgrown.then(() => true)])) {
+      // Out of its cluster for good: the same host comes back as somebody else, so that it can join anew.
+      log.info({}, "starting anew with another key");
+      await agent.stop();
+      agent = await startAgent(config, { log });
+      log.info({ urls: agent.urls }, "agent is ready");
+    }
     const stopping = notifier.stopping();
     await agent.stop();
     await stopping;

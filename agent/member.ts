@@ -1,5 +1,6 @@
 import { Announcer } from "#agent/bootstrap/announce.ts";
 import type { Contact } from "#agent/bootstrap/contact.ts";
+import { Departure } from "#agent/bootstrap/departure.ts";
 import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
 import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import { Sponsor } from "#agent/bootstrap/sponsor.ts";
@@ -46,14 +47,14 @@ export function buildGroup(
   options: { readonly starts: number; readonly raft: Partial<ReplicaOptions> },
 ): Group {
   const { part, ...shared } = deps;
-  const { transport } = deps;
+  const { transport, clock } = deps;
   const { starts } = options;
   const membership = new MembershipDriver({ ...shared, log: part("membership") }, { starts });
   const replica = new Replica(
     { ...shared, log: part("registry"), membership, session: starts },
     options.raft,
   );
-  return { membership, replica, cluster: new Cluster({ registry: replica, transport, membership }) };
+  return { membership, replica, cluster: new Cluster({ registry: replica, transport, membership, clock }) };
 }
 
 /** The way into a cluster: this host's own bootstrap, and the door for other hosts. The door is open when this returns. */
@@ -105,13 +106,38 @@ export async function comeBack(
   if (state.name === "completed" && joined !== null) await cluster.resume(joined);
 }
 
+/** The ways out of the cluster. Nothing is watched before speakForItself starts it. */
+export function buildDeparture(
+  { transport, stores, clock, part }: MemberDeps,
+  { membership, replica }: Group,
+  bootstrap: BootstrapDriver,
+): Departure {
+  return new Departure({
+    self: transport.self,
+    transport,
+    registry: replica,
+    voting: replica,
+    identity: stores.identity,
+    membership,
+    bootstrap,
+    clock,
+    log: part("bootstrap"),
+  });
+}
+
 /** Keeps others informed of this host: its facts by gossip, its record by the registry, and hears of its own removal. */
 export function speakForItself(
-  deps: Pick<MemberDeps, "clock" | "part"> & { readonly inventory: Inventory; readonly self: MemberSelf },
-  { membership, replica, cluster }: Group,
+  deps: MemberDeps & {
+    readonly inventory: Inventory;
+    readonly self: MemberSelf;
+    /** The one that the API knows; one of its own when left out. */
+    readonly departure?: Departure;
+  },
+  group: Group,
   bootstrap: BootstrapDriver,
 ): AsyncDisposable {
-  const { clock, part, inventory, self } = deps;
+  const { clock, part, inventory, self, departure = buildDeparture(deps, group, bootstrap) } = deps;
+  const { membership, replica } = group;
   const log = part("bootstrap");
   const stack = new AsyncDisposableStack();
   const announcer = stack.use(
@@ -135,23 +161,6 @@ export function speakForItself(
     }),
   );
   stack.use(bootstrap.onChange(() => announcer.check()));
-  stack.use(
-    replica.onChange((changes) => {
-      const removed = changes.some(
-        ({ topic, op, id }) => topic === "members" && op === "delete" && id === self.peer,
-      );
-      if (!removed) return;
-      log.warn(
-        { cluster: cluster.identity?.clusterId },
-        "this host was removed from its cluster; to let it in again, move its data folder away and join anew",
-      );
-      bootstrap.removed("this host was removed from its cluster").catch((error: unknown) => {
-        log.error(
-          { err: error },
-          "removed from the cluster, but the disk could not be told; restart the agent",
-        );
-      });
-    }),
-  );
+  stack.use(departure).start();
   return stack;
 }

@@ -40,6 +40,12 @@ export interface Commands {
     context: WriteContext,
   ): Promise<Submitted & { readonly result: Extract<CommandResult, { ok: true }> }>;
   startBootstrap(action: BootstrapAction, request: BootstrapRequest): Promise<void>;
+  /** Hands leadership over and answers who leads now: see Voting.lead. */
+  lead(to: MemberId | null): Promise<MemberId>;
+  /** Takes this host out of its cluster: see Departure.leave. */
+  leave(context: WriteContext): Promise<void>;
+  /** Takes a member out for good: see Departure.remove. */
+  removeMember(peer: MemberId, context: WriteContext & { readonly force: boolean }): Promise<void>;
 }
 
 /** This agent, as far as the API tells it. */

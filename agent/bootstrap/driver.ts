@@ -75,12 +75,16 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
 
   async start(action: BootstrapAction, request: BootstrapRequest): Promise<void> {
     if (this.#closed) throw new AppError("overloaded", { what: "this agent" }, "this agent is stopping");
+    if (this.#state.name === "idle" && this.#state.retired === this.#deps.host.peer) {
+      const text = "this agent is out of its cluster and starts anew with another key; try again in a moment";
+      throw new AppError("overloaded", { what: "this agent" }, text);
+    }
     await this.#send({ type: "requested", action, at: this.#deps.clock.now() }, request);
   }
 
-  /** The cluster has taken this host out for good: forgets it and is free to bootstrap again. */
+  /** The cluster has taken this host out for good: forgets it, and is free to bootstrap again under another peer id. */
   async removed(reason: string): Promise<void> {
-    await this.#send({ type: "removed", reason });
+    await this.#send({ type: "removed", reason, peer: this.#deps.host.peer });
   }
 
   /** Stops a running attempt, which takes back what it did and ends in `error`. */

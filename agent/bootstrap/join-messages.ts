@@ -7,6 +7,8 @@ import { AppError } from "#shared/errors/app-error.ts";
 import { HOST_ADDRESSES_MAX, MEMBERS_MAX, USER_NAME_CHARS_MAX } from "#shared/lib/limits.ts";
 import { NewMember } from "#shared/registry/command.ts";
 
+// Besides, a host that hears nothing of its cluster any more may ask whether it still belongs to it; it gets a reply, or a refusal.
+//
 // What a joiner and its sponsor say to each other, in this order: hello, challenge, proof, verdict. Instead of a challenge
 // or a granting verdict the sponsor may refuse and hang up. Nothing in it is secret; the password is never sent.
 
@@ -34,6 +36,23 @@ export const JoinHello = Type.Object({
   want_uid: Type.Optional(Uid),
 });
 export type JoinHello = Static<typeof JoinHello>;
+
+/** A host that was a member: does the cluster still count it among its own? Who asks is proven by the channel. */
+export const MembershipQuestion = Type.Object({
+  v: Type.Integer({ minimum: 1 }),
+  ask: Type.Literal("membership"),
+  cluster_id: ClusterId,
+  incarnation: Incarnation,
+});
+export type MembershipQuestion = Static<typeof MembershipQuestion>;
+
+/** A member's own knowledge: the index at which the asker was removed for good; null when it was not, as far as is known there. */
+export const MembershipReply = Type.Object({
+  cluster_id: ClusterId,
+  incarnation: Incarnation,
+  removed_at: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
+});
+export type MembershipReply = Static<typeof MembershipReply>;
 
 /** Sponsor: how to prove the password, and for which cluster. */
 export const JoinChallenge = Type.Object({

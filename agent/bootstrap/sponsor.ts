@@ -1,3 +1,4 @@
+import { Type } from "typebox";
 import { Value } from "typebox/value";
 
 import { joinBinding } from "./binding.ts";
@@ -6,9 +7,11 @@ import {
   JOIN_PROTOCOL_VERSION,
   JoinHello,
   JoinProof,
+  MembershipQuestion,
   receive,
   type JoinChallenge,
   type JoinVerdict,
+  type MembershipReply,
 } from "./join-messages.ts";
 import { failureOf } from "./refusal.ts";
 import type { Clock } from "#agent/ports/clock.ts";
@@ -29,6 +32,8 @@ import type { Member, RegistryState, User } from "#shared/registry/state.ts";
 const JOINER_MS_MAX = 10_000;
 /** Longest the commit of a new member may take; the joiner waits a little longer. Milliseconds. */
 const COMMIT_MS_MAX = 12_000;
+
+const Opening = Type.Union([MembershipQuestion, JoinHello]);
 
 /** What a sponsor needs of the rest of the agent. */
 export interface SponsorDeps {
@@ -63,7 +68,12 @@ export class Sponsor {
     const { log } = this.#deps;
     const joiner = channel.remote;
     try {
-      const verdict = await this.#judge(channel);
+      const opening = await receive(channel, Opening, { timeoutMs: JOINER_MS_MAX });
+      if ("ask" in opening) {
+        await channel.send(await this.#reply(joiner));
+        return;
+      }
+      const verdict = await this.#judge(channel, opening);
       await channel.send(verdict);
       log.info({ joiner, uid: verdict.uid, index: verdict.join_index }, "a host joins");
     } catch (error) {
@@ -77,11 +87,17 @@ export class Sponsor {
     }
   }
 
+  /** What the asker may know: about itself, and what anybody is told about this cluster. */
+  async #reply(asker: MemberId): Promise<MembershipReply> {
+    const { registry } = this.#deps;
+    const { clusterId, incarnation } = await this.#cluster();
+    return { cluster_id: clusterId, incarnation, removed_at: registry.state.tombstones.get(asker) ?? null };
+  }
+
   /** Hears the joiner out. Rejects with the reason to refuse it. */
-  async #judge(channel: StrangerChannel): Promise<JoinVerdict> {
+  async #judge(channel: StrangerChannel, hello: JoinHello): Promise<JoinVerdict> {
     const { clock, scram, registry } = this.#deps;
     const joiner = channel.remote;
-    const hello = await receive(channel, JoinHello, { timeoutMs: JOINER_MS_MAX });
     const heardAt = clock.now();
     if (hello.v !== JOIN_PROTOCOL_VERSION) {
       throw new AppError("node_config_mismatch", {

@@ -16,6 +16,8 @@ export interface MeshIdentity {
 }
 
 const FILE = "peer-key.json";
+/** Where a key goes whose peer id was removed from its cluster for good; it opens nothing any more. */
+const RETIRED_FILE = "peer-key.retired.json";
 /** Never the key alone: what is stored beside it belongs to the peer that has this key. */
 const ANEW = "or move the whole data folder away and join anew";
 const MODE = 0o600;
@@ -31,11 +33,21 @@ const KeyFile = Type.Object({
 /**
  * The agent's own key from that directory; made on the first start. A damaged file, or one that others may read, is
  * refused with path_error and never replaced: a new key would be another member. So is a missing or another key when the
- * directory is known to belong to the peer `owner`: its members would turn the stranger away for ever.
+ * directory is known to belong to the peer `owner`: its members would turn the stranger away for ever. The key of the peer
+ * `retired`, which its cluster has removed for good, is put aside and replaced.
  */
-export async function loadIdentity(dir: string, owner: MemberId | null = null): Promise<MeshIdentity> {
+export async function loadIdentity(
+  dir: string,
+  options: { readonly owner?: MemberId | null; readonly retired?: MemberId | null } = {},
+): Promise<MeshIdentity> {
   const path = join(dir, FILE);
-  const found = await readKey(path);
+  const { retired = null } = options;
+  const owner = options.owner === retired ? null : (options.owner ?? null);
+  let found = await readKey(path);
+  if (found !== null && peerIdFromPrivateKey(found).toString() === retired) {
+    await rename(path, join(dir, RETIRED_FILE));
+    found = null;
+  }
   if (found === null && owner !== null) throw foreign(path, owner, "missing");
   const privateKey = found ?? (await makeKey(dir, path));
   const peerId = peerIdFromPrivateKey(privateKey).toString();

@@ -57,8 +57,11 @@ export interface IdentityStore {
   host(): Promise<{ readonly uuid: string; readonly starts: number }>;
   /** Whose store this is; null until it was told. */
   peer(): Promise<MemberId | null>;
-  /** Told once, on the first start: a store never changes hands. Durable when it resolves. */
-  savePeer(peer: MemberId): Promise<void>;
+  /**
+   * Told on the first start: a store never changes hands. `inPlaceOf`: the same host's peer id before, which was removed from
+   * its cluster for good. Durable when it resolves.
+   */
+  savePeer(peer: MemberId, inPlaceOf?: MemberId | null): Promise<void>;
   cluster(): Promise<ClusterIdentity | null>;
   saveCluster(identity: ClusterIdentity): Promise<void>;
 }

@@ -22,7 +22,11 @@ const Failure = Type.Object({
 /** The states of shared/bootstrap/machine.ts, as they lie on disk. */
 const StateRecord = Compile(
   Type.Union([
-    Type.Object({ name: Type.Literal("idle"), reason: Type.Optional(Type.String()) }),
+    Type.Object({
+      name: Type.Literal("idle"),
+      reason: Type.Optional(Type.String()),
+      retired: Type.Optional(Type.String()),
+    }),
     Type.Object({ name: Type.Enum(["initiated", "running"]), ...attempt }),
     Type.Object({ name: Type.Literal("error"), ...attempt, failure: Failure, endedAt: Time }),
     Type.Object({ name: Type.Literal("completed"), ...attempt, endedAt: Time }),

@@ -1,3 +1,4 @@
+import type { MemberId } from "#shared/lib/ids.ts";
 import type { EpochMs } from "#shared/lib/time.ts";
 
 /** Seed 003, path segment and `action`. */
@@ -33,7 +34,11 @@ export interface BootstrapFailure {
  * (`creating_cluster`, `joining_cluster`, `recovering_cluster` on the wire). A POST is taken in `idle` and `error` only.
  */
 export type BootstrapState =
-  | { readonly name: "idle"; readonly reason?: string }
+  /**
+   * `reason`: why a host that was in a cluster is out of it. `retired`: the peer id that it had there, which may never come back:
+   * the agent makes itself another one before it joins anew.
+   */
+  | { readonly name: "idle"; readonly reason?: string; readonly retired?: MemberId }
   | {
       readonly name: "initiated";
       readonly action: BootstrapAction;
@@ -87,8 +92,8 @@ export type BootstrapEvent =
     }
   /** The agent starts anew; `identity`: the record of a cluster is on its disk. First event of each life. */
   | { readonly type: "restarted"; readonly identity: boolean; readonly at: EpochMs }
-  /** The cluster took this host out for good. */
-  | { readonly type: "removed"; readonly reason: string };
+  /** The cluster took this host out for good, and the peer id that it has with it. */
+  | { readonly type: "removed"; readonly reason: string; readonly peer: MemberId };
 
 /** What the driver does once the new state is on disk. */
 export type BootstrapEffect =
@@ -134,7 +139,10 @@ export function stepBootstrap(state: BootstrapState, event: BootstrapEvent): Boo
       return restarted(state, event.identity, event.at);
     case "removed": {
       if (state.name !== "completed") return unchanged(state);
-      return { state: { name: "idle", reason: event.reason }, effects: [{ type: "forget" }] };
+      return {
+        state: { name: "idle", reason: event.reason, retired: event.peer },
+        effects: [{ type: "forget" }],
+      };
     }
   }
 }

@@ -234,6 +234,9 @@ export function storeSuite(name: string, make: () => Promise<StoreHarness>): voi
         expect(await stores.identity.peer()).toBe("p");
         await stores.forgetCluster();
         expect(await stores.identity.peer()).toBe("p");
+        await stores.identity.savePeer("q", "p");
+        await reopen();
+        expect(await stores.identity.peer()).toBe("q");
       });
 
       test("the cluster's identity", async () => {
@@ -257,7 +260,7 @@ export function storeSuite(name: string, make: () => Promise<StoreHarness>): voi
             ...at,
           },
           { name: "completed", action: "join_cluster", attempt: 4, ...at },
-          { name: "idle", reason: "removed from the cluster" },
+          { name: "idle", reason: "removed from the cluster", retired: "p" },
         ] as const) {
           await stores.bootstrap.save(state);
           await reopen();

@@ -123,6 +123,9 @@ export class FakeApi implements AsyncDisposable {
   };
   /** What the writes so far were given: who asks, the key, the signal. */
   readonly writes: WriteContext[] = [];
+  /** Members that were to be removed, and who asked this host to leave. */
+  readonly removals: { readonly peer: MemberId; readonly force: boolean }[] = [];
+  readonly leaves: WriteContext[] = [];
   readonly app: FastifyInstance;
 
   constructor(options: Partial<ServerOptions> = {}) {
@@ -140,9 +143,18 @@ export class FakeApi implements AsyncDisposable {
           { version: SOFTWARE_VERSION },
         ),
         commands: {
+          ...commandsOver(registry),
           submit: (command, context) => {
             this.writes.push(context);
             return commandsOver(registry).submit(command, context);
+          },
+          removeMember: (peer, context) => {
+            this.removals.push({ peer, force: context.force });
+            return commandsOver(registry).removeMember(peer, context);
+          },
+          leave: (context) => {
+            this.leaves.push(context);
+            return Promise.resolve();
           },
           startBootstrap: (action, request) => bootstrap.start(action, request),
         },

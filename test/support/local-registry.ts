@@ -128,17 +128,28 @@ export class LocalRegistry implements Registry {
 
 /** What a dialect may change, over any registry: a refusal is thrown. There is no bootstrap here. */
 export function commandsOver(registry: Registry): Commands {
+  const submit: Commands["submit"] = async (command, { by, key, expect }) => {
+    const options = {
+      by: by.name,
+      ...(key === undefined ? {} : { key }),
+      ...(expect === undefined ? {} : { expect }),
+    };
+    const { index, result } = await registry.submit(command, options);
+    if (!result.ok) throw AppError.of(result.refusal);
+    return { index, result };
+  };
+  const refused = (what: string, reason: string): Promise<never> =>
+    Promise.reject(new AppError("change_refused", { what, reason }));
   return {
-    async submit(command, { by, key, expect }) {
-      const options = {
-        by: by.name,
-        ...(key === undefined ? {} : { key }),
-        ...(expect === undefined ? {} : { expect }),
-      };
-      const { index, result } = await registry.submit(command, options);
-      if (!result.ok) throw AppError.of(result.refusal);
-      return { index, result };
-    },
+    submit,
     startBootstrap: () => Promise.reject(new AppError("already_in_cluster", {})),
+    lead: (to) =>
+      to === null || to === SELF
+        ? Promise.resolve(SELF)
+        : refused("hand leadership over", "it does not vote, and only a voter can lead"),
+    leave: () => refused("leave the cluster", "this host is the last member of it"),
+    removeMember: async (peer, context) => {
+      await submit({ type: "member.remove", peer }, context);
+    },
   };
 }

@@ -37,7 +37,7 @@ clusterRuntimeSuite("Cluster over Replica", async () => {
       membership,
       session: 1,
     });
-    return new Cluster({ registry, transport, membership });
+    return new Cluster({ registry, transport, membership, clock });
   };
   const disk = new MemoryDisk();
   return {

@@ -268,13 +268,18 @@ test("killed at each write of a create, the next life finds `error` or `complete
   }
 });
 
-test("a host that was taken out of its cluster is idle again, says why, and may create another one", async () => {
+test("a host that was taken out of its cluster is idle again, says why, and may create another one under another peer id", async () => {
   await host.driver.start("create_cluster", CREATE);
   await host.settled();
   await host.driver.removed("removed by admin");
-  expect(host.driver.state).toEqual({ name: "idle", reason: "removed by admin" });
+  expect(host.driver.state).toEqual({ name: "idle", reason: "removed by admin", retired: host.peer });
   expect(host.driver.uid).toBeNull();
   expect(host.disk.durable.cluster).toBeNull();
+  // Under the peer id that it had, no cluster of its past would have it again.
+  await expect(host.driver.start("create_cluster", CREATE)).rejects.toSatisfy(ofKind("overloaded"));
+  expect(host.driver.state.name).toBe("idle");
+  host.peer = "12D3KooWAnother";
+  expect(await host.restart()).toMatchObject({ name: "idle", reason: "removed by admin" });
   await host.driver.start("create_cluster", CREATE);
   expect(await host.settled()).toMatchObject({ name: "completed", attempt: 1 });
 });

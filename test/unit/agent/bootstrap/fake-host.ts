@@ -69,7 +69,8 @@ export class FakeRuntime implements ClusterRuntime {
 
 /** A host with everything that bootstrap needs of it: memory for a disk, a clock that stands still, real password work. */
 export class FakeHost {
-  readonly peer: string;
+  /** A test that plays a host which made itself a new key changes it, then restarts. */
+  peer: string;
   readonly clock: FakeClock;
   readonly disk = new MemoryDisk();
   readonly log = new RecordingLog();

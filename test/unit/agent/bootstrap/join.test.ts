@@ -199,7 +199,9 @@ describe("refused for good", () => {
   test("a host that was taken out for good", async () => {
     await attempt(joiner);
     await registry().submit({ type: "member.remove", peer: joiner.peer }, { by: "admin" });
-    await joiner.driver.removed("removed");
+    // It did not hear of it, and somebody put its disk back as it was before it joined.
+    await joiner.deps.store.save({ name: "idle" });
+    await joiner.restart();
     expect(await attempt(joiner)).toMatchObject(failure("access_denied", { peer: joiner.peer }));
   });
 

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { Cluster } from "#agent/cluster.ts";
 import type { HostFacts } from "#shared/model/hardware.ts";
 import type { PeerAddresses } from "#agent/ports/transport.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeMembership } from "#test/support/fake-membership.ts";
 import { LocalRegistry } from "#test/support/local-registry.ts";
 import { makeCluster, makeMember } from "#test/support/registry-log.ts";
@@ -31,7 +32,7 @@ async function memberOfTwo() {
     setCluster: () => undefined,
     setMembers: (members: readonly PeerAddresses[]) => void told.push(members),
   };
-  const cluster = new Cluster({ registry, transport, membership });
+  const cluster = new Cluster({ registry, transport, membership, clock: new FakeClock() });
   await cluster.resume(IDENTITY);
   const hear = (peer: string, meshAddrs: readonly string[]): void => {
     membership.hear({ peer, name: "any", facts: {} as HostFacts, apiUrls: [], meshAddrs });

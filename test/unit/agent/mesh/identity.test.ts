@@ -40,14 +40,14 @@ describe("identity", () => {
 
   test("is not made anew where another one is known to belong", async () => {
     const { peerId } = await loadIdentity(dir);
-    expect((await loadIdentity(dir, peerId)).peerId).toBe(peerId);
+    expect((await loadIdentity(dir, { owner: peerId })).peerId).toBe(peerId);
     await rm(file());
     const facts = { path: file(), cause: expect.stringContaining(`belongs to peer ${peerId}`) as string };
-    await expect(loadIdentity(dir, peerId)).rejects.toMatchObject({ kind: "path_error", facts });
+    await expect(loadIdentity(dir, { owner: peerId })).rejects.toMatchObject({ kind: "path_error", facts });
     expect(await readdir(dir)).toEqual([]);
     const other = await loadIdentity(dir);
-    await expect(loadIdentity(dir, peerId)).rejects.toMatchObject({ kind: "path_error", facts });
-    await expect(loadIdentity(dir, peerId)).rejects.toThrow(
+    await expect(loadIdentity(dir, { owner: peerId })).rejects.toMatchObject({ kind: "path_error", facts });
+    await expect(loadIdentity(dir, { owner: peerId })).rejects.toThrow(
       `the key of peer ${other.peerId}, but this data folder belongs to peer ${peerId}`,
     );
   });

@@ -35,7 +35,7 @@ const early: BootstrapEvent = { type: "ticked", attempt: 3, elapsedMs: 99, limit
 const late: BootstrapEvent = { type: "ticked", attempt: 3, elapsedMs: 100, limitMs: 100 };
 const fresh: BootstrapEvent = { type: "restarted", identity: false, at: T1 };
 const withIdentity: BootstrapEvent = { type: "restarted", identity: true, at: T1 };
-const removed: BootstrapEvent = { type: "removed", reason: "removed from the cluster" };
+const removed: BootstrapEvent = { type: "removed", reason: "removed from the cluster", peer: "p" };
 
 const STATES = { idle, initiated, running, error, completed };
 const EVENTS = { requested, begun, succeeded, failed, early, late, fresh, withIdentity, removed };
@@ -45,7 +45,7 @@ const forget = { type: "forget" } as const;
 const abort = { type: "abort", attempt: 3 } as const;
 const began = (attempt: number) =>
   ({ name: "initiated", action: "create_cluster", attempt, startedAt: T1 }) as const;
-const gone = { name: "idle", reason: "removed from the cluster" };
+const gone = { name: "idle", reason: "removed from the cluster", retired: "p" };
 
 interface Expected {
   readonly refused?: string;

@@ -1,0 +1,145 @@
+import { Inquiry } from "./inquiry.ts";
+import type { Bootstrap, Departure as DeparturePort } from "#agent/ports/bootstrap.ts";
+import type { Clock } from "#agent/ports/clock.ts";
+import type { Log } from "#agent/ports/log.ts";
+import type { Registry, Voting } from "#agent/ports/registry.ts";
+import type { IdentityStore } from "#agent/ports/store.ts";
+import type { StrangerTransport } from "#agent/ports/transport.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
+
+/** Longest for this host to go back to `idle` once the cluster has let it go. Milliseconds. */
+const IDLE_MS_MAX = 10_000;
+/** How long a goodbye is left to spread before this host is taken out. Milliseconds. */
+const GOODBYE_MS = 400;
+/** Longest the removal may take to be committed. Milliseconds. */
+const COMMIT_MS_MAX = 10_000;
+
+const REASONS = {
+  left: "this host left its cluster; it can create or join one anew",
+  removed: "this host was removed from its cluster; it can create or join one anew",
+  away: "this host was removed from its cluster while it was away; it can create or join one anew",
+} as const;
+
+/** What ways out of a cluster need of the rest of the agent. */
+export interface DepartureDeps {
+  readonly self: MemberId;
+  readonly transport: Pick<StrangerTransport, "openJoin">;
+  readonly registry: Registry;
+  readonly voting: Voting;
+  readonly identity: Pick<IdentityStore, "cluster">;
+  readonly membership: { isAlive(peer: MemberId): boolean; leave(): void };
+  readonly bootstrap: Bootstrap & { removed(reason: string): Promise<void> };
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+type WriteOptions = Parameters<Registry["submit"]>[1];
+
+/**
+ * The ways out of a cluster: leaving it, taking another member out of it, and hearing that one was taken out oneself. In
+ * each the vote goes first, so that the cluster never counts on somebody who is gone.
+ */
+export class Departure implements DeparturePort, AsyncDisposable {
+  readonly #deps: DepartureDeps;
+  readonly #inquiry: Inquiry;
+  #watch: Disposable | null = null;
+  #leaving = false;
+
+  constructor(deps: DepartureDeps) {
+    this.#deps = deps;
+    this.#inquiry = new Inquiry({
+      ...deps,
+      isMember: () => deps.bootstrap.state.name === "completed",
+      onRemoved: () => deps.bootstrap.removed(REASONS.away),
+    });
+  }
+
+  /** Hears of this host's own removal from now on. */
+  start(): void {
+    const { registry, self } = this.#deps;
+    this.#watch = registry.onChange((changes) => {
+      if (changes.some(({ topic, op, id }) => topic === "members" && op === "delete" && id === self)) {
+        this.#removed();
+      }
+    });
+    this.#inquiry.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
+    await this.#inquiry[Symbol.asyncDispose]();
+  }
+
+  async leave(options: WriteOptions): Promise<void> {
+    const { registry, membership, voting, clock, self } = this.#deps;
+    const refuse = (reason: string): AppError =>
+      new AppError("change_refused", { what: "leave the cluster", reason });
+    if (registry.state.members.size === 1) throw refuse("this host is the last member of it");
+    if (this.#leaving) throw refuse("it is leaving already");
+    this.#leaving = true;
+    try {
+      const { leader, config } = registry.status();
+      if (leader === self && config.voters.length > 1) await voting.lead(null);
+      await voting.voteOut(self);
+      membership.leave();
+      await clock.sleep(GOODBYE_MS);
+      await this.#takeOut(self, options);
+      await this.#untilIdle();
+    } finally {
+      this.#leaving = false;
+    }
+  }
+
+  async remove(
+    peer: MemberId,
+    { force, ...options }: WriteOptions & { readonly force: boolean },
+  ): Promise<void> {
+    const { registry, membership, voting, self } = this.#deps;
+    const { members } = registry.state;
+    if (peer === self && members.size > 1) return this.leave(options);
+    if (members.size > 1) {
+      const name = members.get(peer)?.name ?? peer;
+      if (membership.isAlive(peer) && !force) {
+        const reason = "it is alive; let it leave by itself, or force its removal";
+        throw new AppError("change_refused", { what: `remove ${name}`, reason });
+      }
+      const { voters, outgoing, learners } = registry.status().config;
+      if ([...voters, ...outgoing, ...learners].includes(peer)) await voting.voteOut(peer);
+    }
+    await this.#takeOut(peer, options);
+  }
+
+  async #takeOut(peer: MemberId, options: WriteOptions): Promise<void> {
+    const { registry } = this.#deps;
+    const { result } = await registry.submit(
+      { type: "member.remove", peer },
+      { timeoutMs: COMMIT_MS_MAX, ...options },
+    );
+    if (!result.ok) throw AppError.of(result.refusal);
+  }
+
+  #removed(): void {
+    const { bootstrap, log } = this.#deps;
+    const reason = this.#leaving ? REASONS.left : REASONS.removed;
+    log.warn({ reason }, "out of the cluster");
+    bootstrap.removed(reason).catch((error: unknown) => {
+      log.error({ err: error }, "out of the cluster, but the disk could not be told; restart the agent");
+    });
+  }
+
+  /** Resolves when the removal has been taken note of on this host's disk. */
+  async #untilIdle(): Promise<void> {
+    const { bootstrap, clock } = this.#deps;
+    const idle = Promise.withResolvers<void>();
+    using _watch = bootstrap.onChange(({ name }) => {
+      if (name === "idle") idle.resolve();
+    });
+    if (bootstrap.state.name === "idle") return;
+    const over = new AbortController();
+    const late = clock.sleep(IDLE_MS_MAX, over.signal);
+    late.catch(() => undefined);
+    await Promise.race([idle.promise, late]);
+    over.abort();
+  }
+}

@@ -1,0 +1,41 @@
+import type { MemberId } from "#shared/lib/ids.ts";
+
+/** What a member of the cluster says to the question whether the asker still belongs to it. */
+export interface MembershipAnswer {
+  /** Who says so; proven by the channel. */
+  readonly peer: MemberId;
+  readonly clusterId: string;
+  readonly incarnation: number;
+  /** Index of the entry that took the asker out for good; null when that is not known there. */
+  readonly removedAt: number | null;
+}
+
+/** What the asker knows for itself. */
+export interface OwnMembership {
+  readonly clusterId: string;
+  readonly incarnation: number;
+  /** The other members, by its own copy of the registry. */
+  readonly others: ReadonlySet<MemberId>;
+  /** How far its own copy goes; there it still is a member. */
+  readonly index: number;
+}
+
+/** So many must say so, where there are so many: one member that errs or lies can evict nobody. */
+const WITNESSES_MIN = 2;
+
+/**
+ * Whether an agent may believe that it was removed while it was away. It counts only the words of peers that its own registry
+ * lists as members, about its own cluster and incarnation, and a removal that comes after all it has seen itself; of those that
+ * answered more than half must say so, and at least two where there are two others. Nobody's word makes it leave alone but that
+ * of the only other member.
+ */
+export function isRemoved(own: OwnMembership, answers: readonly MembershipAnswer[]): boolean {
+  const heard = new Map<MemberId, boolean>();
+  for (const { peer, clusterId, incarnation, removedAt } of answers) {
+    if (!own.others.has(peer)) continue;
+    if (clusterId !== own.clusterId || incarnation !== own.incarnation) continue;
+    heard.set(peer, removedAt !== null && removedAt > own.index);
+  }
+  const witnesses = [...heard.values()].filter((removed) => removed).length;
+  return 2 * witnesses > heard.size && witnesses >= Math.min(WITNESSES_MIN, own.others.size);
+}
