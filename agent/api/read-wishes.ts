@@ -6,7 +6,7 @@ export interface Wishes {
   readonly linearizable: boolean;
   /** Entry that must have been applied here. */
   readonly minIndex: Wait | null;
-  /** A blocking read: what is shown must have changed after this index, or the time is over. */
+  /** A blocking read: what is shown must have changed after this index, or the time is over. Index 0 blocks nobody. */
   readonly changedAfter: Wait | null;
 }
 
@@ -47,7 +47,7 @@ export function takeWishes(
   return {
     linearizable,
     minIndex: minIndex === null ? null : { index: minIndex, waitMs: waitMs ?? MIN_INDEX_WAIT_MS },
-    changedAfter: changedAfter === null ? null : { index: changedAfter, waitMs: waitMs ?? BLOCK_WAIT_MS },
+    changedAfter: changedAfter ? { index: changedAfter, waitMs: waitMs ?? BLOCK_WAIT_MS } : null,
   };
 }
 
