@@ -37,6 +37,17 @@ export function parseSocketAddress(text: string): SocketAddress | null {
   return isIP(address) === family && port <= 65_535 ? { address, port } : null;
 }
 
+/** `NAME:PORT` or `ADDR:PORT`, for what is looked up at each use; null when it is anything else. */
+export function parsePlace(text: string): { readonly host: string; readonly port: number } | null {
+  const socket = parseSocketAddress(text);
+  if (socket !== null) return socket.port === 0 ? null : { host: socket.address, port: socket.port };
+  // Without any letter it would be a mistyped address.
+  const found = /^(?=[^:]*[A-Za-z])([A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?):(\d{1,5})$/.exec(text);
+  const [, host = "", digits = "0"] = found ?? [];
+  const port = Number(digits);
+  return port > 0 && port <= 65_535 ? { host, port } : null;
+}
+
 /** `https://ADDR:PORT`, `http://ADDR:PORT` or `unix:PATH`; else the rule that is broken. */
 export function parseApiListener(text: string): ApiListener | string {
   if (text.startsWith("unix:")) {

@@ -10,6 +10,7 @@ import {
   hostInUrl,
   parseApiListener,
   parseNetwork,
+  parsePlace,
   parseSocketAddress,
   type ApiListener,
   type Network,
@@ -23,7 +24,12 @@ export interface Config {
   readonly name: string;
   readonly dataDir: string;
   readonly api: { readonly listen: readonly ApiListener[]; readonly advertise: readonly string[] };
-  readonly mesh: { readonly listen: readonly SocketAddress[]; readonly advertise: readonly SocketAddress[] };
+  readonly mesh: {
+    readonly listen: readonly SocketAddress[];
+    readonly advertise: readonly SocketAddress[];
+    readonly seeds: readonly { readonly host: string; readonly port: number }[];
+    readonly beacon: boolean;
+  };
   readonly paths: StoragePaths;
   readonly bootstrap: { readonly allowFrom: readonly Network[] };
   readonly log: {
@@ -89,6 +95,11 @@ export function decide(raw: RawSettings, hostname: string): Decision {
     mesh: {
       listen: each("mesh_listen", socketAddress),
       advertise: each("mesh_advertise", socketAddress),
+      seeds: each(
+        "mesh_seeds",
+        (item) => parsePlace(item) ?? `${item} is not NAME:PORT or ADDR:PORT (IPv6 in brackets)`,
+      ),
+      beacon: values["mesh_beacon"] === "on",
     },
     paths: {
       persistent: path("persistent_path", join(dataDir, "persist")),

@@ -53,6 +53,12 @@ const TABLE = {
   api_advertise: list("URLs told to others in place of the listening ones"),
   mesh_listen: list("where other agents connect: ADDR:PORT", ["0.0.0.0:9444"]),
   mesh_advertise: list("ADDR:PORT told to other agents in place of the listening ones"),
+  mesh_seeds: list("NAME:PORT or ADDR:PORT where to ask for members that are not where they were"),
+  mesh_beacon: choice(
+    "whether to look for missing members by multicast on the same network (239.255.94.44, port 9444/udp)",
+    ["on", "off"],
+    "on",
+  ),
   persistent_path: path("folder for data that must last; default: persist in the data folder"),
   ephemeral_path: path("folder for data that may go; default: tmp in the data folder"),
   bigstore_path: path("folder on flash for large data; default: none"),

@@ -44,6 +44,16 @@ export function reachableAddrs(bound: readonly string[], actual: readonly string
   return outside.length > 0 ? outside : all;
 }
 
+/** Of multiaddrs (with or without /p2p) those on IPv4 that other hosts can reach, as address and port. */
+export function ipv4Places(
+  actual: readonly string[],
+): readonly { readonly address: string; readonly port: number }[] {
+  return actual.flatMap((text) => {
+    const [, family, address = "", port] = MESH_ADDRESS.exec(text.replace(/\/p2p\/.*$/, "")) ?? [];
+    return family === "ip4" && !isLoopback(address) ? [{ address, port: Number(port) }] : [];
+  });
+}
+
 function hostOf(address: string): string {
   return MESH_ADDRESS.exec(address)?.[2] ?? "";
 }

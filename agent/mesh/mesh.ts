@@ -22,11 +22,13 @@ import { HOST_ADDRESSES_MAX } from "#shared/lib/limits.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { MESH_PROTOCOL_VERSION } from "#shared/lib/version.ts";
 import { dialMultiaddr, listenMultiaddr, reachableAddrs } from "./addresses.ts";
+import { Finder } from "./finder.ts";
 import { Handlers } from "./handlers.ts";
 import { JoinChannel } from "./join-channel.ts";
 import { Lobby } from "./lobby.ts";
 import { createNode } from "./node.ts";
 import { Peer } from "./peer.ts";
+import { searchesOf, type SearchOptions } from "./searches.ts";
 import { BULK_PROTOCOL, CONTROL_PROTOCOL, JOIN_PROTOCOL } from "./wire.ts";
 
 /** Addresses of one peer that a single dial tries. */
@@ -45,7 +47,7 @@ interface MeshDeps {
   readonly identity: MeshIdentity;
 }
 
-interface MeshOptions {
+interface MeshOptions extends SearchOptions {
   /** `ADDR:PORT`, IPv6 in brackets; port 0 takes a free one. */
   readonly listen: readonly string[];
   /** `ADDR:PORT` told to others in place of where it listens; for hosts behind address translation. */
@@ -70,6 +72,7 @@ export class Mesh implements Transport, StrangerTransport {
   readonly #boot = randomUUID();
   #bound: readonly string[] = [];
   #node: Libp2p | null = null;
+  #finder: Finder | null = null;
   #cluster: { readonly clusterId: string; readonly incarnation: number } | null = null;
   #joinHandler: ((channel: StrangerChannel) => Promise<void>) | null = null;
 
@@ -129,12 +132,14 @@ export class Mesh implements Transport, StrangerTransport {
     this.#node = node;
     this.#deps.log.info({ peer: this.self, addresses: this.listenAddrs() }, "mesh listens");
     for (const peer of this.#peers.values()) peer.kick();
+    this.#finder = this.#lookForMissing();
   }
 
   /** Says goodbye to all members and stops listening. */
   async close(): Promise<void> {
     const node = this.#node;
     this.#node = null;
+    this.#finder?.[Symbol.dispose]();
     for (const peer of this.#peers.values()) peer.close("stopping");
     this.#peers.clear();
     this.#lobby.close();
@@ -257,6 +262,31 @@ export class Mesh implements Transport, StrangerTransport {
     if (node === null || targets.length === 0) throw new AppError("peer_unreachable", { peer });
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS_MAX)]);
     return node.dial(targets, { force: true, signal: deadline });
+  }
+
+  #lookForMissing(): Finder {
+    const { log, clock } = this.#deps;
+    const finder = new Finder(
+      {
+        log,
+        clock,
+        prng: this.#peerDeps.prng,
+        isAnybodyMissing: () => [...this.#peers.values()].some(({ link }) => link === null),
+      },
+      {
+        searches: searchesOf(
+          {
+            log,
+            self: this.self,
+            node: () => this.#node,
+            hint: (peer, address) => this.#peers.get(peer)?.hint(address),
+          },
+          this.#options,
+        ),
+      },
+    );
+    finder.start();
+    return finder;
   }
 
   #connectionOpened(connection: Connection): void {

@@ -16,6 +16,9 @@ import { Link } from "./link.ts";
 const PROBE_MS = 1000;
 /** How long a peer id is refused after two live hosts were found to use it. Milliseconds. */
 const QUARANTINE_MS = 30_000;
+/** Addresses heard of by hints that are kept, and how often one may cause a call. Milliseconds. */
+const HINTS_MAX = 4;
+const HINT_MS = 1000;
 /** Reasons that seldom pass by themselves: not worth asking again soon. */
 const LASTING: readonly string[] = [
   "other_cluster",
@@ -56,6 +59,8 @@ export class Peer implements LinkOwner {
   readonly #candidates = new Map<string, Link>();
   #addresses: readonly string[] = [];
   #learnt: readonly string[] = [];
+  #hinted: readonly string[] = [];
+  #nextHintMs = 0;
   #link: Link | null = null;
   /** The link this side has accepted last, up or about to be. Only the judge decides by it. */
   #chosen: Link | null = null;
@@ -83,6 +88,16 @@ export class Peer implements LinkOwner {
       return;
     }
     this.#addresses = addresses;
+    this.#backOff.reset();
+    this.kick();
+  }
+
+  /** Somebody claims that it is there, and there only its handshake can prove it. Called at once, while it has no link. */
+  hint(address: string): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (this.#link !== null || nowMs < this.#nextHintMs) return;
+    this.#nextHintMs = nowMs + HINT_MS;
+    this.#hinted = [...new Set([address, ...this.#hinted])].slice(0, HINTS_MAX);
     this.#backOff.reset();
     this.kick();
   }
@@ -133,6 +148,7 @@ export class Peer implements LinkOwner {
     if (hello === null) return;
     this.#link = link;
     this.#learnt = hello.meshAddrs.slice(0, HOST_ADDRESSES_MAX);
+    this.#hinted = [];
     this.#backOff.reset();
     this.#cancelWait();
     const restarted = old !== null && old.boot !== link.boot;
@@ -253,7 +269,7 @@ export class Peer implements LinkOwner {
 
   /** Dials, opens both streams, says hello. Null: a link is up; else why this one is not. */
   async #callOnce(signal: AbortSignal): Promise<string | null> {
-    const addresses = [...new Set([...this.#addresses, ...this.#learnt])];
+    const addresses = [...new Set([...this.#hinted, ...this.#addresses, ...this.#learnt])];
     const connection = await this.#deps.dial(this.id, addresses, signal);
     const hello = this.#deps.hello();
     if (signal.aborted || hello === null) {

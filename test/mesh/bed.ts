@@ -39,12 +39,17 @@ export class Bed implements AsyncDisposable {
       readonly identity?: MeshIdentity | undefined;
       readonly listen?: string;
       readonly clock?: Clock;
+      readonly seeds?: readonly { readonly host: string; readonly port: number }[];
     } = {},
   ): Promise<Node> {
     const log = new RecordingLog();
     const mesh = new Mesh(
       { log, clock: options.clock ?? new SystemClock(), identity: options.identity ?? (await newIdentity()) },
-      { listen: [options.listen ?? `127.0.0.${this.nodes.length + 1}:0`], software: "test" },
+      {
+        listen: [options.listen ?? `127.0.0.${this.nodes.length + 1}:0`],
+        seeds: options.seeds ?? [],
+        software: "test",
+      },
     );
     const node: Node = { mesh, log, events: [] };
     mesh.onPeer((event) => node.events.push(event));
