@@ -121,6 +121,8 @@ async function startGroup({ config, clock, stack, part }: Base, { key, stores, s
     {
       listen: config.mesh.listen.map(socketText),
       advertise: config.mesh.advertise.map(socketText),
+      seeds: config.mesh.seeds,
+      beacon: config.mesh.beacon,
       software: SOFTWARE_VERSION,
     },
   );
