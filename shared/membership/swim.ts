@@ -1,7 +1,6 @@
 import type { MemberId } from "#shared/lib/ids.ts";
 
-import { bucketOf } from "./bucket-hashes.ts";
-import { Disagreement } from "./disagreement.ts";
+import { TableExchange } from "./exchange.ts";
 import { outranks, type News, type Status } from "./merge.ts";
 import { RUMOURS_PER_MESSAGE, type Rumour, type SwimBody, type SwimMessage } from "./messages.ts";
 import { Prober } from "./prober.ts";
@@ -66,6 +65,7 @@ export class Swim {
   readonly #members: MemberTable;
   readonly #rumours = new Rumours();
   readonly #prober: Prober;
+  readonly #exchange: TableExchange;
   #incarnation: number;
   #left = false;
   #nowMs = 0;
@@ -73,7 +73,6 @@ export class Swim {
   #nextProbeMs = 0;
   #nextGossipMs = 0;
   #nextReviveMs = REVIVE_PERIOD_MS;
-  readonly #disagreement = new Disagreement();
   #effects: SwimEffect[] = [];
 
   /**
@@ -95,6 +94,15 @@ export class Swim {
       isLost: (peer) => this.#members.get(peer)?.lost ?? true,
       onSilent: (peer) => this.#suspect(peer),
     });
+    this.#exchange = new TableExchange(
+      {
+        self: options.self,
+        send: (to, body) => this.#send(to, body),
+        own: () => this.#own(),
+        apply: (rumour) => this.#apply(rumour),
+      },
+      this.#members,
+    );
   }
 
   get incarnation(): number {
@@ -194,8 +202,7 @@ export class Swim {
     switch (message.type) {
       case "ping":
         this.#send(from, { type: "ack", seq: message.seq });
-        if (this.#disagreement.seen(message.table === this.#members.hashes.whole, this.#nowMs))
-          this.#compare(from);
+        this.#exchange.seen(from, message.table, this.#nowMs);
         break;
       case "ping_req":
         if (this.#members.get(message.target) !== undefined) {
@@ -209,10 +216,10 @@ export class Swim {
       case "gossip":
         break;
       case "compare":
-        this.#tellParts(from, this.#members.hashes.differing(message.table));
+        this.#exchange.compared(from, message.table);
         break;
       case "sync":
-        this.#exchange(from, message.buckets, message.members);
+        this.#exchange.told(from, message.buckets, message.members);
         break;
     }
   }
@@ -242,7 +249,7 @@ export class Swim {
     this.#members.setLost(peer, false);
     this.#ping(peer, 0);
     if (held.status === "alive" && held.incarnation > 0) return;
-    if (this.#disagreement.returned(this.#nowMs)) this.#compare(peer);
+    this.#exchange.returned(peer, this.#nowMs);
   }
 
   #disconnected(peer: MemberId): void {
@@ -306,34 +313,6 @@ export class Swim {
 
   #ping(to: MemberId, seq: number): void {
     this.#send(to, { type: "ping", seq, table: this.#members.hashes.whole });
-  }
-
-  /** Compares the tables part by part; only what differs is told. */
-  #compare(peer: MemberId): void {
-    this.#send(peer, { type: "compare", table: this.#members.hashes.buckets });
-  }
-
-  #tellParts(to: MemberId, buckets: readonly number[]): void {
-    if (buckets.length > 0)
-      this.#send(to, { type: "sync", buckets: [...buckets], members: this.#heldIn(buckets) });
-  }
-
-  #heldIn(buckets: readonly number[]): Rumour[] {
-    const members = this.#members.rumoursIn(buckets);
-    if (buckets.includes(bucketOf(this.#self))) members.push(this.#own());
-    return members;
-  }
-
-  /** Takes parts of another's table, and tells what is held otherwise when that is asked for. */
-  #exchange(from: MemberId, buckets: readonly number[], theirs: readonly Rumour[]): void {
-    for (const rumour of theirs) this.#apply(rumour);
-    if (buckets.length === 0) return;
-    const told = new Map(theirs.map((rumour) => [rumour.peer, rumour]));
-    const members = this.#heldIn(buckets).filter((own) => {
-      const other = told.get(own.peer);
-      return other === undefined || outranks(own, other);
-    });
-    if (members.length > 0) this.#send(from, { type: "sync", buckets: [], members });
   }
 
   /** Whoever is suspected hears it first, with any message to it (Lifeguard, section IV-C: buddy system). */

@@ -36,6 +36,30 @@ test("what an idle agent sends does not grow with its cluster, and is nothing bu
   }
 });
 
+test.each([1, 2, 3])(
+  "20 agents that share a burnt core for ten minutes, each standing still for up to 1.5 s again and again: nobody dies (SIM_SEED=%i)",
+  (seed) => {
+    const world = new World(seed, 20, { ...lossy(0), delayMsMax: 200 });
+    world.acquaint();
+    let [deaths, stalls] = [0, 0];
+    world.onChanged = (host, about) => {
+      if (world.statusAt(host, about) === "dead") deaths += 1;
+    };
+    const nextMs = new Map(world.hosts.map((host) => [host, world.prng.below(2000)]));
+    while (world.nowMs < 600_000) {
+      world.runUntil(world.nowMs + 50);
+      for (const [host, atMs] of nextMs) {
+        if (world.nowMs < atMs) continue;
+        stalls += 1;
+        host.stalledUntilMs = world.nowMs + world.prng.between(50, 1500);
+        nextMs.set(host, host.stalledUntilMs + world.prng.between(50, 1500));
+      }
+    }
+    expect(stalls).toBeGreaterThan(5000);
+    expect(deaths).toBe(0);
+  },
+);
+
 describe("slow members (Lifeguard, section V)", () => {
   const SIZE = 100;
   const RUN_MS = 50_000;
