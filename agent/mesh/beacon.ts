@@ -39,8 +39,8 @@ interface Deps {
 }
 
 /**
- * Calls out "I am here" to everybody on the same wire, and listens to others doing so. Peer ids and addresses are no secrets
- * on the wire that they are used on, and what is heard grants nothing: it is one more address to dial, where the handshake
+ * Calls out "I am here" to everybody on the same wire, and listens to others doing so. A peer id and its place are no secrets
+ * (the API tells them to joiners), and what is heard grants nothing: it is one more address to dial, where the handshake
  * proves who is there. A host without multicast finds nobody this way, and that is all.
  */
 export class Beacon implements Search {
