@@ -1,5 +1,6 @@
 import { Type, type Static } from "typebox";
 
+import { MEMBERS_MAX } from "#shared/lib/limits.ts";
 import { HostFacts } from "#shared/model/hardware.ts";
 
 // muster's own API, prefix /muster/v1: what agents, the CLI and probes say to each other. Fields are only ever added.
@@ -37,10 +38,7 @@ export const MeshContact = Type.Object({
 });
 export type MeshContact = Static<typeof MeshContact>;
 
-/**
- * `leader`, `voter`: decide. `standby`: gets the log from the leader, first to be promoted. `learner`: pulls it from
- * anybody; serves the whole API like the others.
- */
+/** `leader`, `voter`: decide. `standby`: next to vote when a voter is lost. All hold the registry and serve the whole API. */
 const Role = Type.Enum(["leader", "voter", "standby", "learner"]);
 
 /** One member: what the cluster has agreed on, with its liveness and size as far as this agent has heard. */
@@ -52,6 +50,8 @@ export const Member = Type.Object({
   role: Role,
   status: Type.Enum(["joining", "active"]),
   liveness: Liveness,
+  /** Since when the cluster counts it as failed: dead for longer than the grace. One answer for all, unlike liveness. */
+  failed_since_ms: Nullable(Type.Integer()),
   addr: Type.String(),
   external_addrs: Texts,
   api_urls: Texts,
@@ -70,6 +70,57 @@ export type Member = Static<typeof Member>;
 export const MemberList = Type.Object({ members: Type.Array(Member) });
 export type MemberList = Static<typeof MemberList>;
 
+/** GET and PATCH cluster. */
+export const Cluster = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  rack_aware: Type.Boolean(),
+  created_at_ms: Type.Integer(),
+  members: Type.Integer(),
+  settings: Type.Object({
+    /** How many members at most vote or stand by to vote. */
+    candidate_pool_size: Type.Integer(),
+    /** How long a member must be dead before it counts as failed. */
+    failed_after_ms: Type.Integer(),
+  }),
+});
+export type Cluster = Static<typeof Cluster>;
+
+/** Body of PATCH cluster: what is to change. */
+export const ClusterPatch = Type.Object(
+  {
+    settings: Type.Optional(
+      Type.Object(
+        {
+          candidate_pool_size: Type.Optional(Type.Integer({ minimum: 1, maximum: MEMBERS_MAX })),
+          failed_after_ms: Type.Optional(Type.Integer({ minimum: 1000, maximum: 86_400_000 })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type ClusterPatch = Static<typeof ClusterPatch>;
+
+/** Body of POST leader; may be left out. `to`: name, peer id, uuid or uid of a voter. */
+export const LeaderRequest = Type.Union([
+  Type.Object({ to: Type.Optional(Type.String({ minLength: 1, maxLength: 253 })) }),
+  Type.Null(),
+]);
+
+/** Answer of POST leader: who leads now. */
+export const Leader = Type.Object({ leader: Type.String(), leader_peer: Type.String() });
+export type Leader = Static<typeof Leader>;
+
+/** Answer of POST leave: the cluster that this host was in, and where its bootstrap stands. */
+export const Left = Type.Object({
+  cluster: Type.String(),
+  state: Type.String(),
+  reason: Nullable(Type.String()),
+});
+export type Left = Static<typeof Left>;
+
 /** GET status: this agent. */
 export const AgentStatus = Type.Object({
   agent: Type.Object({
@@ -78,11 +129,16 @@ export const AgentStatus = Type.Object({
     uuid: Type.String(),
     uid: Nullable(Type.Integer()),
     software_version: Type.String(),
+    /** Null outside a cluster. */
+    role: Nullable(Role),
+    failed_since_ms: Nullable(Type.Integer()),
     api_urls: Texts,
     mesh_addrs: Texts,
   }),
   bootstrap: Type.Object({
     state: Type.Enum(["idle", "initiated", "running", "error", "completed"]),
+    /** Why a host that was in a cluster is `idle` again. */
+    reason: Nullable(Type.String()),
     action: Nullable(Type.String()),
     started_at_ms: Nullable(Type.Integer()),
     ended_at_ms: Nullable(Type.Integer()),
@@ -96,6 +152,8 @@ export const AgentStatus = Type.Object({
       rack_aware: Type.Boolean(),
       created_at_ms: Type.Integer(),
       members: Type.Integer(),
+      /** Names of the hosts that the cluster counts as failed. */
+      failed: Texts,
     }),
   ),
   registry: Type.Object({
@@ -126,6 +184,7 @@ export const HostSummary = Type.Object({
   uid: Nullable(Type.Integer()),
   peer: Type.String(),
   liveness: Liveness,
+  failed_since_ms: Nullable(Type.Integer()),
   cores: Nullable(Type.Integer()),
   total_memory: Nullable(Type.Number()),
   free_memory: Nullable(Type.Number()),

@@ -26,6 +26,10 @@ export const READ_MEMBERS: FastifyContextConfig = {
   shows: { topics: ["members"], partly: true },
 };
 export const READ_HOSTS: FastifyContextConfig = { ...READ, shows: { topics: ["members"], partly: true } };
+export const READ_SETTINGS: FastifyContextConfig = {
+  ...READ_CLUSTER,
+  shows: { topics: ["cluster", "members"] },
+};
 export const READ_STATUS: FastifyContextConfig = {
   ...READ,
   shows: { topics: ["cluster", "members"], partly: true },

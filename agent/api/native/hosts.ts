@@ -11,6 +11,7 @@ import type { Member as MemberRecord } from "#shared/registry/state.ts";
 import { READ_HOSTS } from "./gates.ts";
 import { toMember } from "./members.ts";
 import { findMember } from "./names.ts";
+import { rolesNow } from "./roles.ts";
 import { viewOf } from "./views.ts";
 
 const Params = Type.Object({ name: Type.String({ minLength: 1, maxLength: 253 }) });
@@ -64,6 +65,7 @@ function toSummary(queries: Queries, { peer, name, record }: KnownHost): HostSum
     uid: record?.uid ?? null,
     peer,
     liveness,
+    failed_since_ms: record?.failedAt ?? null,
     cores: facts?.static.cpu.cores ?? null,
     total_memory: facts?.static.memory_total ?? null,
     free_memory: facts?.live.memory_free ?? null,
@@ -78,7 +80,7 @@ function toHost(queries: Queries, history: History, { peer, name, record }: Know
   return {
     name,
     peer,
-    member: record === null ? null : toMember(queries, history, record),
+    member: record === null ? null : toMember(queries, history, record, rolesNow(queries)),
     liveness: view.liveness,
     last_seen_ms_ago: view.lastSeenMsAgo,
     rtt_ms: view.rttMs,

@@ -5,9 +5,12 @@ import { registerErrorForm } from "#agent/api/wire.ts";
 import type { Metrics } from "#agent/ports/metrics.ts";
 
 import { toNativeError } from "./errors.ts";
+import { clusterRoutes } from "./cluster.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
 import { hostRoutes } from "./hosts.ts";
+import { leaderRoutes } from "./leader.ts";
+import { leaveRoutes } from "./leave.ts";
 import { memberRoutes } from "./members.ts";
 import { meshRoutes } from "./mesh.ts";
 import { metricsRoutes } from "./metrics.ts";
@@ -29,6 +32,9 @@ export const nativeApi: FastifyPluginAsync<NativeDeps> = async (app, deps) => {
   await app.register(healthRoutes, options);
   await app.register(meshRoutes, options);
   await app.register(memberRoutes, options);
+  await app.register(clusterRoutes, options);
+  await app.register(leaderRoutes, options);
+  await app.register(leaveRoutes, options);
   await app.register(statusRoutes, options);
   await app.register(hostRoutes, options);
   await app.register(eventRoutes, options);

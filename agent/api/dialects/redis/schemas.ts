@@ -100,6 +100,8 @@ export type LocalNodeInfo = Static<typeof LocalNodeInfo>;
 const BootstrapStatus = Type.Object({
   state: Type.Enum([...STATE_WORDS]),
   /** Whole seconds, UTC: `2014-08-29T11:19:49Z`. */
+  /** Ours: why a host that was in a cluster is `idle` again. */
+  reason: Type.Optional(Type.String()),
   start_time: Type.Optional(Type.String()),
   end_time: Type.Optional(Type.String()),
   error_code: Type.Optional(Type.String()),

@@ -63,7 +63,7 @@ const RUNNING_WORDS = {
 export function toStatus(state: BootstrapState): BootstrapStatus {
   switch (state.name) {
     case "idle":
-      return { state: "idle" };
+      return { state: "idle", ...(state.reason === undefined ? {} : { reason: state.reason }) };
     case "initiated":
       return { state: "initiated", start_time: isoSeconds(state.startedAt) };
     case "running":

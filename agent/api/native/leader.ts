@@ -1,0 +1,23 @@
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+
+import type { Commands, Queries } from "#agent/api/ports.ts";
+import { Leader, LeaderRequest } from "#shared/contract/native.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+
+import { WRITE } from "./gates.ts";
+import { findMember, nameOf } from "./names.ts";
+
+/** POST leader: hands leadership to the named voter, or to the one that is best suited. Any agent takes the wish. */
+export const leaderRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queries: Queries }> = async (
+  app,
+  { commands, queries },
+) => {
+  const schema = { body: LeaderRequest, response: { 200: Leader } };
+  app.post("/leader", { schema, config: WRITE }, async ({ body }) => {
+    const wanted = body?.to;
+    const to = wanted === undefined ? undefined : findMember(queries, wanted);
+    if (wanted !== undefined && to === undefined) throw new AppError("member_not_found", { peer: wanted });
+    const leader = await commands.lead(to?.peer ?? null);
+    return { leader: nameOf(queries, leader), leader_peer: leader };
+  });
+};
