@@ -14,11 +14,11 @@ export interface Operation<Input, Output> {
   readonly completed: { readonly atMs: number; readonly output: Output } | null;
 }
 
-/** What the service promises, as if it served one call at a time. States are values: a step makes a new one. */
+/** What the service promises, as if it served one call at a time. States are values, never null: a step makes a new one. */
 export interface Model<State, Input, Output> {
   readonly init: State;
   /** The state after the operation; null when this output is impossible here. The output is undefined when nobody knows it. */
-  step(state: State, input: Input, output: Output | undefined): State | null;
+  step(state: State, input: Input, output: Output | undefined): NonNullable<State> | null;
   /** Equal for equal states only. */
   key(state: State): string;
   /** Equal for operations with the same effect in every state; without it, those with the same input. */
@@ -105,6 +105,8 @@ class Search<State, Input, Output> {
   readonly #returns: readonly Return<Input, Output>[];
   readonly #configurationsMax: number;
   readonly #stateIds = new Map<string, number>();
+  /** The ids once more, for states that are objects: most steps leave the state as it is, and keys cost time. */
+  readonly #objectIds = new WeakMap<object, number>();
   /** What was looked at, as sets of unknown operations in use: see #isNew. */
   readonly #seen = new Map<string, bigint[]>();
 
@@ -200,11 +202,13 @@ class Search<State, Input, Output> {
   }
 
   #stateId(state: State): number {
-    const key = this.#model.key(state);
-    const known = this.#stateIds.get(key);
+    const known = typeof state === "object" && state !== null ? this.#objectIds.get(state) : undefined;
     if (known !== undefined) return known;
-    this.#stateIds.set(key, this.#stateIds.size);
-    return this.#stateIds.size - 1;
+    const key = this.#model.key(state);
+    const id = this.#stateIds.get(key) ?? this.#stateIds.size;
+    this.#stateIds.set(key, id);
+    if (typeof state === "object" && state !== null) this.#objectIds.set(state, id);
+    return id;
   }
 
   #counterexample(furthest: Configuration<State, Input, Output>): Counterexample<State, Input, Output> {

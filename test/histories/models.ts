@@ -6,7 +6,7 @@ import type { Model } from "./linearize.ts";
 // What the registry promises, told once more in a few lines and without the code under test. Each model sees some of the
 // actions only: the narrower, the cheaper to judge and the clearer when it fails.
 
-type RegistryModel<State> = Model<State, Action, Result>;
+type RegistryModel<State extends object | string | number> = Model<State, Action, Result>;
 
 /** What may happen now: an answer and what follows from it. An action with an unknown outcome has the first one. */
 type Possible<State> = readonly (readonly [result: Result, next: State])[];
@@ -18,10 +18,8 @@ interface Zones {
   readonly names: ReadonlyMap<number, string>;
 }
 
-interface Node {
-  readonly zone: number;
-  readonly uri: string;
-}
+/** A node's record. */
+type Node = { readonly zone: number; readonly uri: string } | "unregistered";
 
 interface Placement {
   readonly zones: Zones;
@@ -58,8 +56,8 @@ export const zonesModel: RegistryModel<Zones> = {
 };
 
 /** One node's record: a register that holds nothing while the node is not registered. Whether zones exist is not judged here. */
-export const nodeModel: RegistryModel<Node | null> = {
-  init: null,
+export const nodeModel: RegistryModel<Node> = {
+  init: "unregistered",
   step: (node, action, result) => choose(nodeAfter(node, action), result),
   key: (node) => JSON.stringify(node),
   describe,
@@ -85,7 +83,7 @@ function choose<State>(possible: Possible<State>, result: Result | undefined): S
 function zonesAfter(zones: Zones, action: Action): Possible<Zones> {
   const { next, names } = zones;
   if (action.type === "read_zones") {
-    return [[{ type: "zones", zones: [...names].map(([id, name]) => ({ id, name })) }, zones]];
+    return [[{ type: "zones", zones: listOf(zones) }, zones]];
   }
   if (action.type === "create_zone") {
     if (names.values().some((name) => name === action.name)) return [[refusal("zone_exists"), zones]];
@@ -101,17 +99,18 @@ function zonesAfter(zones: Zones, action: Action): Possible<Zones> {
   return [];
 }
 
-function nodeAfter(node: Node | null, action: Action): Possible<Node | null> {
-  if (action.type === "read_node") return [[{ type: "node", node }, node]];
+function nodeAfter(node: Node, action: Action): Possible<Node> {
+  const registered = node !== "unregistered";
+  if (action.type === "read_node") return [[{ type: "node", node: registered ? node : null }, node]];
   if (action.type === "register_node") {
-    if (node !== null) return [[refusal("node_already_registered"), node]];
+    if (registered) return [[refusal("node_already_registered"), node]];
     return [
       [DONE, { zone: action.zone, uri: action.uri }],
-      [refusal("zone_not_found"), null],
+      [refusal("zone_not_found"), node],
     ];
   }
-  if (node === null) return [[refusal("node_not_registered"), null]];
-  if (action.type === "unregister_node") return [[DONE, null]];
+  if (!registered) return [[refusal("node_not_registered"), node]];
+  if (action.type === "unregister_node") return [[DONE, "unregistered"]];
   if (action.type === "set_uri") return [[DONE, { ...node, uri: action.uri }]];
   if (action.type === "move_node") {
     return [
@@ -127,10 +126,10 @@ function placementAfter(placement: Placement, action: Action): Possible<Placemen
   switch (action.type) {
     case "delete_zone":
       if (nodes.values().some((zone) => zone === action.zone)) return [[refusal("zone_in_use"), placement]];
-      return zonesAfter(zones, action).map(([result, next]) => [result, { zones: next, nodes }]);
+      return withZones(placement, zonesAfter(zones, action));
     case "create_zone":
     case "read_zones":
-      return zonesAfter(zones, action).map(([result, next]) => [result, { zones: next, nodes }]);
+      return withZones(placement, zonesAfter(zones, action));
     case "register_node":
       if (nodes.has(action.node)) return [[refusal("node_already_registered"), placement]];
       return [into(placement, action)];
@@ -152,6 +151,13 @@ function placementAfter(placement: Placement, action: Action): Possible<Placemen
   }
 }
 
+function withZones(placement: Placement, possible: Possible<Zones>): Possible<Placement> {
+  return possible.map(([result, zones]) => [
+    result,
+    zones === placement.zones ? placement : { zones, nodes: placement.nodes },
+  ]);
+}
+
 function into(
   placement: Placement,
   { node, zone }: { readonly node: string; readonly zone: number },
@@ -165,8 +171,22 @@ function refusal(error: string): Result {
   return { type: "error", error };
 }
 
+/** Most comparisons are of one list with many states that it does not fit. */
 function sameResult(a: Result, b: Result): boolean {
-  return isDeepStrictEqual(a, b);
+  if (a.type !== "zones" || b.type !== "zones") return isDeepStrictEqual(a, b);
+  if (a.zones.length !== b.zones.length) return false;
+  return a.zones.every(({ id, name }, place) => b.zones[place]?.id === id && b.zones[place].name === name);
+}
+
+/** One list for each state: lists are asked for far more often than zones change. */
+const lists = new WeakMap<Zones, { id: number; name: string }[]>();
+
+function listOf(zones: Zones): { id: number; name: string }[] {
+  const known = lists.get(zones);
+  if (known !== undefined) return known;
+  const list = [...zones.names].map(([id, name]) => ({ id, name }));
+  lists.set(zones, list);
+  return list;
 }
 
 function keyOfZones({ next, names }: Zones): string {

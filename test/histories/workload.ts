@@ -18,8 +18,8 @@ export interface Knowledge {
 
 /** Of a hundred choices. */
 const CHANCES: readonly (readonly [number, Action["type"], "write" | "linearizable" | "any"])[] = [
-  [14, "create_zone", "write"],
-  [10, "delete_zone", "write"],
+  [12, "create_zone", "write"],
+  [12, "delete_zone", "write"],
   [8, "register_node", "write"],
   [6, "unregister_node", "write"],
   [6, "move_node", "write"],
