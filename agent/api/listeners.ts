@@ -96,15 +96,24 @@ export class Listeners {
    */
   async close(deadlineMs: number): Promise<void> {
     this.#closing = true;
-    const closed = this.#servers.map(({ server }) => stop(server));
     for (const response of this.#open) closeAfter(response);
+    await this.#takeInWaiting();
+    const closed = this.#servers.map(({ server }) => stop(server));
     const ended = Promise.all([...closed, this.#deps.app.close()]);
     const finished = new AbortController();
     const deadline = this.#cutAt(deadlineMs, finished.signal);
     await ended;
     finished.abort();
     await deadline;
+  }
+
+  /**
+   * The system lets callers in before this process knows of them, and closing the door hangs up on those. Without its file
+   * nobody can come to a unix socket any more; one turn of the loop then takes in all who did.
+   */
+  async #takeInWaiting(): Promise<void> {
     for (const file of this.#files) await file[Symbol.asyncDispose]();
+    await nextTurn();
   }
 
   async #cutAt(deadlineMs: number, finished: AbortSignal): Promise<void> {
@@ -176,6 +185,10 @@ export class Listeners {
 /** The caller learns with its answer that this connection takes no other request. */
 function closeAfter(response: ServerResponse): void {
   if (!response.headersSent) response.setHeader("connection", "close");
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function stop(server: Server): Promise<void> {

@@ -218,6 +218,25 @@ describe("stopping", () => {
     agent.destroy();
   });
 
+  test("callers that the system had let in before are served, on every kind of listener", async () => {
+    const path = join(directory, "muster.sock");
+    const listeners = await open([{ type: "unix", path }, HTTP]);
+    const callers = [connect({ path }), connect({ host: "127.0.0.1", port: portOf(listeners.urls[0]) })];
+    const answers = callers.map(async (caller) => {
+      caller.write("GET /muster/v1/health/live HTTP/1.1\r\nhost: any\r\n\r\n");
+      let text = "";
+      for await (const chunk of caller) text += String(chunk);
+      return text;
+    });
+    // The connections are made in the next tick; the server hears of them a turn later.
+    await new Promise((resolve) => process.nextTick(resolve));
+    await listeners.close(10_000);
+    for (const answer of await Promise.all(answers)) {
+      expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+      expect(answer).toMatch(/^connection: close\r$/im);
+    }
+  });
+
   test("one that does not end in time is cut", async () => {
     const { urls } = await open([HTTP]);
     const { handled, go } = slow();
