@@ -130,10 +130,11 @@ export class GateKeeper {
   #enter(request: FastifyRequest, gate: Gate, principal: Principal | null): void {
     if (gate.auth === "write" && principal?.role !== "admin")
       throw new AppError("forbidden", { needs: "write" });
-    const { quorum, quarantined, halted } = this.#queries.status();
+    const { quorum, quarantined, halted, diskFull } = this.#queries.status();
     // Damaged facts are no answer, not even as old ones.
     if (gate.before === "member" && quarantined) throw this.#quorumLost(halted ?? undefined);
-    if (gate.needs === "quorum" && !quorum) throw this.#quorumLost();
+    if (gate.needs === "quorum" && diskFull !== undefined) throw new AppError("disk_full", diskFull);
+    if (gate.needs === "quorum" && !quorum) throw this.#quorumLost(halted ?? undefined);
     request.principal = principal;
   }
 

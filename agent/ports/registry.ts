@@ -1,6 +1,7 @@
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { VoterConfig } from "#shared/consensus/messages.ts";
 import type { Role } from "#shared/consensus/ready.ts";
+import type { ErrorFacts } from "#shared/errors/kinds.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { Command, Expectation } from "#shared/registry/command.ts";
 import type { Change, CommandResult, RegistryState } from "#shared/registry/state.ts";
@@ -20,8 +21,10 @@ export interface RegistryStatus {
   /** Whether writes can succeed now, as far as this agent knows; else which voters are missing. */
   readonly quorum: boolean;
   readonly missing: readonly MemberId[];
-  /** Set when apply has stopped for good: what happened and what to do. Stale reads go on. */
+  /** Set when apply has stopped: what happened and what to do, if anything. Stale reads go on. */
   readonly halted: string | null;
+  /** Set while consensus stands still here for want of room on the disk; `halted` says so in words. It goes on by itself. */
+  readonly diskFull?: ErrorFacts["disk_full"];
   /** What is held here is not what the others hold: it must not be served until it has been replaced. `halted` says why. */
   readonly quarantined: boolean;
 }

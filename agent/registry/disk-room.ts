@@ -54,7 +54,7 @@ export class DiskRoom {
   }
 
   /** What callers are told. */
-  error(): AppError {
+  error(): AppError<"disk_full"> {
     const { disk, transport } = this.#deps;
     const free_bytes = Number.isFinite(this.#free) ? this.#free : 0;
     return new AppError("disk_full", {

@@ -144,7 +144,8 @@ export class Replica implements Registry, Voting {
 
   status(): RegistryStatus {
     const status = this.#part?.status() ?? OUTSIDE;
-    return this.#damage === null ? status : { ...status, halted: this.#damage.message };
+    if (this.#damage !== null) return { ...status, halted: this.#damage.message };
+    return this.#part?.disk.failure?.full === true ? { ...status, diskFull: this.#diskFull().facts } : status;
   }
 
   submit(command: Command, options: Parameters<Registry["submit"]>[1]): Promise<Submitted> {
@@ -213,7 +214,7 @@ export class Replica implements Registry, Voting {
     return new AppError("quorum_lost", { leader, missing }, halted ?? undefined);
   }
 
-  #diskFull(): AppError {
+  #diskFull(): AppError<"disk_full"> {
     const unknown = { peer: this.#deps.transport.self, path: "", free_bytes: 0, needed_bytes: 0 };
     return this.#disk?.room.error() ?? new AppError("disk_full", unknown);
   }
