@@ -107,7 +107,7 @@ async function run(scenario: string, size: number, faults: (trial: Trial) => Pro
   const trial = new Trial(agents, clients);
   await clients.start(CLIENTS);
   try {
-    await trial.progress(50);
+    await trial.progress(40);
     await faults(trial);
     await trial.finish();
   } finally {
@@ -129,12 +129,12 @@ test("three agents: the leader is killed, the next one stopped, then a follower"
     "3 agents: kill -9 of the leader, SIGSTOP of the leader, SIGSTOP of a follower",
     3,
     async (trial) => {
-      await trial.kill(await trial.leader(), 100);
-      await trial.progress(50);
-      await trial.stop(await trial.leader(), 100);
-      await trial.progress(50);
-      await trial.stop(await trial.follower(), 100);
-      await trial.progress(50);
+      await trial.kill(await trial.leader(), 60);
+      await trial.progress(40);
+      await trial.stop(await trial.leader(), 60);
+      await trial.progress(40);
+      await trial.stop(await trial.follower(), 60);
+      await trial.progress(40);
     },
   );
 });
@@ -142,9 +142,9 @@ test("three agents: the leader is killed, the next one stopped, then a follower"
 test("five agents: leader and follower are stopped together, then the leader is killed", async () => {
   await run("5 agents: SIGSTOP of leader and follower, kill -9 of the leader", 5, async (trial) => {
     const [leader, follower] = [await trial.leader(), await trial.follower()];
-    await Promise.all([trial.stop(leader, 100), trial.stop(follower, 100)]);
-    await trial.progress(50);
-    await trial.kill(await trial.leader(), 100);
-    await trial.progress(50);
+    await Promise.all([trial.stop(leader, 60), trial.stop(follower, 60)]);
+    await trial.progress(40);
+    await trial.kill(await trial.leader(), 60);
+    await trial.progress(40);
   });
 });

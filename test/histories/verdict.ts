@@ -125,8 +125,10 @@ function lostZones(calls: readonly Call[]): string[] {
     .findLast(({ outcome }) => outcome.type === "answered");
   if (last?.outcome.type !== "answered" || last.outcome.result.type !== "zones") return [];
   const ids = new Set(last.outcome.result.zones.map(({ id }) => id));
-  const deletes = calls.flatMap(({ action, outcome }) =>
-    action.type === "delete_zone" && outcome.type !== "refused" ? [action.zone] : [],
+  const deletes = calls.flatMap((call) =>
+    call.action.type === "delete_zone" && (isAcknowledged(call) || call.outcome.type === "unknown")
+      ? [call.action.zone]
+      : [],
   );
   return calls
     .filter((call) => isAcknowledged(call) && call.ended_ms < last.invoked_ms)

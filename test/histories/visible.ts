@@ -84,7 +84,7 @@ function brokenLists(calls: readonly Call[]): string[] {
     const { action, outcome } = call;
     const result = outcome.type === "answered" ? outcome.result : null;
     if (result?.type === "id") created.set(result.id, toWrite(call));
-    if (action.type !== "delete_zone" || outcome.type === "refused") continue;
+    if (action.type !== "delete_zone" || outcome.type === "refused" || result?.type === "error") continue;
     deleteTried.set(action.zone, Math.min(call.invoked_ms, deleteTried.get(action.zone) ?? Infinity));
     if (result?.type === "done") deleted.set(action.zone, toWrite(call));
   }
