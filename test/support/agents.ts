@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 
 import { call, type Answer, type Call } from "#test/support/http.ts";
 
@@ -37,6 +38,7 @@ export class AgentProcess {
   readonly #elsewhere: readonly string[] | null;
   #child: ChildProcess | null = null;
   readonly #output: string[] = [];
+  readonly #lineListeners = new Set<(line: string) => void>();
 
   constructor(options: {
     name: string;
@@ -84,6 +86,12 @@ export class AgentProcess {
     return this.#output.join("");
   }
 
+  /** Calls back with each line of output from now on, as soon as it is there. */
+  onLine(listener: (line: string) => void): Disposable {
+    this.#lineListeners.add(listener);
+    return { [Symbol.dispose]: () => this.#lineListeners.delete(listener) };
+  }
+
   /** Starts the process and waits until its API answers. */
   async start(): Promise<void> {
     const flags = [
@@ -110,6 +118,9 @@ export class AgentProcess {
       if (this.#output.length > OUTPUT_CHUNKS_MAX) this.#output.splice(0, OUTPUT_CHUNKS_MAX / 2);
     };
     child.stdout.on("data", keep);
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      for (const listener of this.#lineListeners) listener(line);
+    });
     child.stderr.on("data", keep);
     await this.until("its API answers", async () => {
       if (!this.running) throw new Error(`${this.name} ended at start:\n${this.output.slice(-4000)}`);
