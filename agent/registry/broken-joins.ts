@@ -1,20 +1,31 @@
 import type { Duty, Look } from "./duties.ts";
-import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { Command } from "#shared/registry/command.ts";
+import type { Member } from "#shared/registry/state.ts";
 
 interface Deps {
-  readonly clock: Clock;
   readonly log: Log;
   readonly submit: (command: Command) => Promise<unknown>;
 }
 
-/** Joins that broke off leave nothing behind: members that stay `joining` for too long are removed. */
+/** A member as it was when this leader first saw it joining, and when that was. Monotonic. */
+interface Seen {
+  readonly record: Member;
+  readonly sinceMs: number;
+}
+
+/**
+ * Joins that broke off leave nothing behind: members that stay `joining` for too long are removed.
+ *
+ * Time counts only as this leader sees it pass. The registry's own `addedAt` is a stamp of some leader's wall clock: by a clock that
+ * was set ahead, every join would have broken off long ago, and by one that was set back, none for hours.
+ */
 export class BrokenJoins implements Duty {
   readonly #deps: Deps;
   readonly #self: MemberId;
   readonly #joiningMs: number;
+  readonly #seen = new Map<MemberId, Seen>();
   #removing = false;
 
   constructor(deps: Deps, options: { readonly self: MemberId; readonly joiningMs: number }) {
@@ -24,24 +35,30 @@ export class BrokenJoins implements Duty {
   }
 
   /** One at a time; the next look sees what is left. */
-  look({ state }: Look): void {
-    const { clock, log, submit } = this.#deps;
-    if (this.#removing) return;
-    const oldest = clock.now() - this.#joiningMs;
-    for (const { peer, status, addedAt } of state.members.values()) {
-      if (status !== "joining" || addedAt > oldest || peer === this.#self) continue;
-      this.#removing = true;
-      log.info({ peer }, "removing a member whose join broke off");
-      void submit({ type: "member.remove", peer })
-        .catch((error: unknown) => log.warn({ peer, err: error }, "could not remove a broken join"))
-        .finally(() => {
-          this.#removing = false;
-        });
-      return;
+  look({ state, nowMs }: Look): void {
+    for (const [peer, { record }] of this.#seen)
+      if (state.members.get(peer) !== record) this.#seen.delete(peer);
+    for (const record of state.members.values()) {
+      const { peer, status } = record;
+      if (status !== "joining" || peer === this.#self) continue;
+      const seen = this.#seen.get(peer) ?? { record, sinceMs: nowMs };
+      this.#seen.set(peer, seen);
+      if (nowMs - seen.sinceMs >= this.#joiningMs && !this.#removing) this.#remove(peer);
     }
   }
 
   rest(): void {
-    // What it waits for is in the registry; nothing is remembered here.
+    this.#seen.clear();
+  }
+
+  #remove(peer: MemberId): void {
+    const { log, submit } = this.#deps;
+    this.#removing = true;
+    log.info({ peer }, "removing a member whose join broke off");
+    void submit({ type: "member.remove", peer })
+      .catch((error: unknown) => log.warn({ peer, err: error }, "could not remove a broken join"))
+      .finally(() => {
+        this.#removing = false;
+      });
   }
 }

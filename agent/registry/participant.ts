@@ -205,7 +205,7 @@ export class Participant {
     const keeper = new VoterKeeper({ loop, clock, log }, { ...options, self });
     const duties = [
       keeper,
-      new BrokenJoins({ clock, log, submit: ownSubmit }, { ...options, self }),
+      new BrokenJoins({ log, submit: ownSubmit }, { ...options, self }),
       new FailureJudge({
         log,
         submit: ownSubmit,

@@ -135,6 +135,30 @@ describe("members whose join broke off", () => {
     await replicas.clock.until(() => replica.state.members.size === 1, 5000);
     expect(replica.state.tombstones.has("peer-7")).toBe(true);
   });
+
+  test.each([
+    ["ahead", 3_600_000],
+    ["back", -3_600_000],
+  ])("neither sooner nor later when the leader's wall clock is set %s", async (_way, byMs) => {
+    const replicas = await Replicas.form(1, { joiningMs: 5000 });
+    const { replica } = replicas.host(1);
+    await replicas.write(replicas.host(1), { type: "member.add", member: makeMember(7) });
+    replicas.clock.jumpWall(byMs);
+    await replicas.clock.advance(4000);
+    expect(replica.state.members.size).toBe(2);
+    await replicas.clock.until(() => replica.state.members.size === 1, 5000);
+  });
+
+  test("a member that tries again has its time anew", async () => {
+    const replicas = await Replicas.form(1, { joiningMs: 5000 });
+    const { replica } = replicas.host(1);
+    for (let tries = 1; tries <= 3; tries += 1) {
+      await replicas.write(replicas.host(1), { type: "member.add", member: makeMember(7) });
+      await replicas.clock.advance(4000);
+    }
+    expect(replica.state.members.size).toBe(2);
+    await replicas.clock.until(() => replica.state.members.size === 1, 5000);
+  });
 });
 
 describe("an entry that this version does not know", () => {
