@@ -6,7 +6,7 @@ import { versionKey, type Change } from "#shared/registry/state.ts";
 /** How often deadlines are looked at while anybody waits. Milliseconds. */
 const LOOK_MS = 100;
 /** Callers that go on in one turn of the event loop: an answer costs far more than a wake-up, and consensus must not wait for 5000. */
-const WAKE_AT_ONCE = 32;
+const WAKE_AT_ONCE = 8;
 
 interface Waiter {
   readonly names: readonly string[];
