@@ -61,7 +61,7 @@ export class MembershipDriver implements Membership {
       clock.every(TICK_MS, () => {
         const nowMs = clock.monotonicMs();
         this.#loopDelay.ticked(nowMs);
-        this.#step({ type: "tick", nowMs });
+        this.#step({ type: "tick", nowMs, wallMs: clock.now() });
         this.#facts.tick(nowMs);
       }),
     );

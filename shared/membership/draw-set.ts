@@ -15,17 +15,23 @@ export class DrawSet {
     return this.#items.length;
   }
 
-  /** Puts it in or takes it out. */
-  mark(peer: MemberId, isIn: boolean): void {
+  /** All of them, in no order. */
+  get items(): readonly MemberId[] {
+    return this.#items;
+  }
+
+  /** Puts it in or takes it out; returns whether that changed anything. */
+  mark(peer: MemberId, isIn: boolean): boolean {
     const place = this.#places.get(peer);
-    if ((place !== undefined) === isIn) return;
+    if ((place !== undefined) === isIn) return false;
     if (place === undefined) {
       this.#places.set(peer, this.#items.push(peer) - 1);
-      return;
+      return true;
     }
     this.#swap(place, this.#items.length - 1);
     this.#items.pop();
     this.#places.delete(peer);
+    return true;
   }
 
   /** Up to `count` different ones, never `except`. */

@@ -26,7 +26,8 @@ const STALL_MS = 250;
 const VERIFIERS = 5;
 
 export type SwimEvent =
-  | { readonly type: "tick"; readonly nowMs: number }
+  /** `wallMs`: milliseconds since the epoch. It decides nothing but whose turn it is to be probed, and may jump. */
+  | { readonly type: "tick"; readonly nowMs: number; readonly wallMs: number }
   | {
       readonly type: "received";
       readonly from: MemberId;
@@ -124,7 +125,7 @@ export class Swim {
     if ("nowMs" in event) this.#nowMs = event.nowMs;
     switch (event.type) {
       case "tick":
-        this.#tick();
+        this.#tick(event.wallMs);
         break;
       case "received":
         this.#receive(event.from, event.message);
@@ -148,12 +149,12 @@ export class Swim {
     return effects;
   }
 
-  #tick(): void {
+  #tick(wallMs: number): void {
     this.#forgiveStall();
     this.#prober.tick(this.#nowMs);
     if (this.#nowMs >= this.#nextProbeMs) {
       this.#nextProbeMs = this.#nowMs + PROBE_PERIOD_MS * this.#prober.health.stretch;
-      const target = this.#members.nextTarget();
+      const target = this.#members.targetIn(Math.floor(wallMs / PROBE_PERIOD_MS));
       if (target !== null) this.#prober.start(target, this.#nowMs);
     }
     this.#buryExpired();

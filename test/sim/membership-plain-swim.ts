@@ -78,8 +78,9 @@ export class PlainSwim implements Machine {
     }
     if (this.#nowMs >= this.#nextProbeMs) {
       this.#nextProbeMs = this.#nowMs + PERIOD_MS;
-      const target = this.#members.nextTarget();
-      if (target !== null) this.#probe(target);
+      // The paper draws a new order every round; with one chance per turn the difference is small.
+      const [target] = this.#members.pick(1, null);
+      if (target !== undefined) this.#probe(target);
     }
     if (this.#nowMs >= this.#nextGossipMs && this.#rumours.waiting) {
       this.#nextGossipMs = this.#nowMs + GOSSIP_MS;

@@ -5,6 +5,9 @@ import { Swim, TICK_MS, type SwimEffect } from "#shared/membership/swim.ts";
 
 /** Room between two lives, as the driver leaves it. */
 const PER_START = 2 ** 20;
+const EPOCH_MS = 1_800_000_000_000;
+/** Clocks that are far apart raise an alarm at 250 ms. */
+const SKEW_MS_MAX = 100;
 /** Hosts do not start in step. */
 const PHASE_MS = 1000;
 
@@ -30,6 +33,8 @@ export interface Host {
   truth: "up" | "down";
   /** Whether it has said goodbye in its present or last life. */
   leaving: boolean;
+  /** How far its wall clock is ahead. */
+  readonly skewMs: number;
   stalledUntilMs: number;
   /** Until then no message gets in or out, though its timers run: it is too slow to read and write. All then come at once. */
   blockedUntilMs: number;
@@ -91,6 +96,7 @@ export class World {
         swim: this.#born(id, 1),
         truth: "up",
         leaving: false,
+        skewMs: this.prng.between(-SKEW_MS_MAX, SKEW_MS_MAX),
         stalledUntilMs: 0,
         blockedUntilMs: 0,
         life: 0,
@@ -227,7 +233,13 @@ export class World {
       this.#at(host.stalledUntilMs - this.nowMs + 1, again);
       return;
     }
-    this.#perform(host, host.swim.step({ ...event, nowMs: this.nowMs }));
+    // Clocks that are set, but not to the same moment.
+    const wallMs = EPOCH_MS + this.nowMs + host.skewMs;
+    const { nowMs } = this;
+    this.#perform(
+      host,
+      host.swim.step(event.type === "tick" ? { ...event, nowMs, wallMs } : { ...event, nowMs }),
+    );
   }
 
   #perform(host: Host, effects: readonly SwimEffect[]): void {

@@ -30,7 +30,7 @@ class Bench {
   pass(ms: number): void {
     for (const end = this.nowMs + ms; this.nowMs < end;) {
       this.nowMs += TICK_MS;
-      this.step({ type: "tick", nowMs: this.nowMs });
+      this.step({ type: "tick", nowMs: this.nowMs, wallMs: this.nowMs });
     }
   }
 
@@ -329,7 +329,7 @@ describe("itself", () => {
     bench.passWithAnswers(3000, ["a", "b", "c", "d", "e"]);
     const before = bench.swim.health;
     bench.nowMs += 60_000;
-    bench.step({ type: "tick", nowMs: bench.nowMs });
+    bench.step({ type: "tick", nowMs: bench.nowMs, wallMs: bench.nowMs });
     expect(bench.swim.health).toBe(before + 1);
     expect(["a", "b", "c", "d", "e"].map((peer) => bench.status(peer))).not.toContain("dead");
     bench.hear("b", gossip, [], 11);
@@ -365,7 +365,7 @@ describe("itself", () => {
       bench.pass(TICK_MS);
       const target = bench.take("ping")[0]?.to ?? "";
       bench.nowMs += late * 100;
-      bench.step({ type: "tick", nowMs: bench.nowMs });
+      bench.step({ type: "tick", nowMs: bench.nowMs, wallMs: bench.nowMs });
       bench.pass(800);
       expect(bench.status(target)).toBe("alive");
       bench.pass(2 * TICK_MS);

@@ -8,6 +8,7 @@ import { LocalHealth } from "#shared/membership/health.ts";
 import { outranks, type Status } from "#shared/membership/merge.ts";
 import type { Rumour } from "#shared/membership/messages.ts";
 import { repeatsMax, Rumours } from "#shared/membership/rumours.ts";
+import { MemberTable } from "#shared/membership/table.ts";
 import { confirmationsWanted, Suspicion, suspicionMs } from "#shared/membership/suspicion.ts";
 
 describe("precedence (SWIM, section 4.2)", () => {
@@ -192,6 +193,45 @@ describe("when a difference is worth an exchange", () => {
       true,
       false,
     ]);
+  });
+});
+
+describe("whose turn it is to be probed (SWIM, section 4.3)", () => {
+  const ids = Array.from({ length: 9 }, (_, i) => `host-${i}`);
+  const tables = (): MemberTable[] =>
+    ids.map((id, i) => {
+      const table = new MemberTable(id, () => 0);
+      // In whatever order they heard of each other.
+      table.replace([...ids.slice(i), ...ids.slice(0, i)]);
+      return table;
+    });
+
+  test("in every turn each member is probed exactly once by all together, and never by itself", () => {
+    const all = tables();
+    for (let turn = 1_800_000_000; turn < 1_800_000_020; turn += 1) {
+      const targets = all.map((table) => table.targetIn(turn));
+      expect(new Set(targets)).toEqual(new Set(ids));
+      for (const [i, target] of targets.entries()) expect(target).not.toBe(ids[i]);
+    }
+  });
+
+  test("each agent comes round to everybody, also as members die", () => {
+    const [table] = tables() as [MemberTable];
+    const round = (from: number, length: number): string[] =>
+      Array.from({ length }, (_, i) => table.targetIn(from + i) ?? "nobody");
+    expect(round(100, 8).toSorted()).toEqual(ids.slice(1));
+    table.put({ peer: "host-3", status: "suspect", incarnation: 1, by: "host-4" }, 0);
+    expect(round(200, 8)).toContain("host-3");
+    table.put({ peer: "host-3", status: "dead", incarnation: 1 }, 0);
+    expect(round(300, 7).toSorted()).toEqual(ids.slice(1).filter((id) => id !== "host-3"));
+    table.put({ peer: "host-3", status: "alive", incarnation: 2 }, 0);
+    expect(round(400, 8).toSorted()).toEqual(ids.slice(1));
+  });
+
+  test("alone there is nobody to probe", () => {
+    const table = new MemberTable("a", () => 0);
+    table.replace(["a"]);
+    expect(table.targetIn(7)).toBeNull();
   });
 });
 
