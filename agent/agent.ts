@@ -90,7 +90,7 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
   return {
     urls: self.apiUrls,
     outgrown: untilRetired(api.bootstrap, self.peer),
-    healthy: () => !running.disposed,
+    healthy: () => !running.disposed && group.replica.healthy(),
     stop: () => running.disposeAsync(),
   };
 }
@@ -141,6 +141,7 @@ async function startGroup({ config, clock, stack, part }: Base, { key, stores, s
   group.membership.start();
   stack.defer(() => group.membership.stop());
   stack.defer(() => group.replica.stop());
+  stack.use(group.replica.watchDisk(stores.disk, config.disk));
   return { ...group, mesh, deps };
 }
 
