@@ -39,7 +39,7 @@ export interface Counterexample<State, Input, Output> {
   readonly concurrent: readonly Operation<Input, Output>[];
 }
 
-export type Verdict<State, Input, Output> =
+type Verdict<State, Input, Output> =
   | { readonly kind: "linearizable"; readonly order: readonly Operation<Input, Output>[] }
   | { readonly kind: "not_linearizable"; readonly counterexample: Counterexample<State, Input, Output> }
   /** The search cost more than allowed. Neither yes nor no: a test must not pass on it. */

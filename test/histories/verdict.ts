@@ -9,7 +9,7 @@ import { brokenViews } from "./visible.ts";
 /** Of each kind of broken promise so many are told. */
 const TOLD_MAX = 5;
 
-export interface Judgement {
+interface Judgement {
   /** Each promise that was broken, for people; empty when all held. A search that gave up counts as a problem. */
   readonly problems: readonly string[];
   readonly result: RunResult;

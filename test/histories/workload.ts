@@ -4,7 +4,7 @@ import type { Wish } from "./attempt.ts";
 import type { Action } from "./history.ts";
 
 /** What a client knows when it decides what to do next. */
-export interface Knowledge {
+interface Knowledge {
   readonly client: number;
   /** How many things it has done: makes names and values that nobody else uses. */
   readonly count: number;
