@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -14,9 +16,23 @@ export function sweep(): void {
   remove((owner) => !existsSync(`/proc/${owner}`));
 }
 
-/** Removes everything that this process made, at once: for its end by whatever way it can still act upon. */
-export function removeOwn(): void {
-  remove((owner) => owner === process.pid);
+/** Removes what the process with this id made. */
+export function removeOf(pid: number): void {
+  remove((owner) => owner === pid);
+}
+
+/**
+ * Has everything that this process makes removed when it ends, however it ends: Ctrl-C reaches the test runner first, which
+ * kills its workers. A process in a session of its own waits for the end of a pipe from this one.
+ */
+export function guardEnd(): void {
+  const guard = new URL("guard.ts", import.meta.url).pathname;
+  const child = spawn(process.execPath, [guard, String(process.pid)], {
+    detached: true,
+    stdio: ["pipe", "ignore", "inherit"],
+  });
+  child.unref();
+  (child.stdin as Socket).unref();
 }
 
 function remove(isMeant: (owner: number) => boolean): void {

@@ -9,14 +9,13 @@ import { appendResult } from "#test/histories/report.ts";
 
 import { Bed } from "./bed.ts";
 import { judge } from "./judge.ts";
-import { removeOwn, sweep } from "./leftovers.ts";
+import { guardEnd, sweep } from "./leftovers.ts";
 import { whyNot } from "./requirements.ts";
 
 const reason = whyNot();
 if (reason === null) {
   sweep();
-  process.once("exit", removeOwn);
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+  guardEnd();
 } else {
   console.warn(`no host can be built of network namespaces here, so nothing is tested: ${reason}`);
 }
