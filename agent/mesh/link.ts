@@ -15,7 +15,10 @@ import { toHello } from "./wire.ts";
 const HANDSHAKE_MS_MAX = 5000;
 /** Longest that the other side may take to close a connection after a bye. Milliseconds. */
 const CLOSE_MS_MAX = 1000;
-/** How often each stream says something. Well below what firewalls and the muxer call idle. Milliseconds. */
+/**
+ * How often each side says something. Well below what firewalls call idle. On the control stream only: both are on one
+ * connection, streams may be idle for a day, and what beats cost grows with the number of peers. Milliseconds.
+ */
 const BEAT_MS = 10_000;
 /**
  * Beats without a byte from the peer after which the connection is given up, so that a healed network is not waited for
@@ -231,7 +234,6 @@ export class Link {
       return;
     }
     this.#lanes.control?.beat();
-    this.#lanes.bulk?.beat();
   }
 
   #receive(kind: StreamClass, lane: Lane, envelope: Envelope): void {
