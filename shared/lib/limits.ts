@@ -46,7 +46,9 @@ export const SNAPSHOT_LOG_BYTES = 4 * 1024 * 1024;
 export const LOG_TAIL_ENTRIES = 4096;
 /** Idempotency keys of callers that are remembered; the oldest is forgotten first. */
 export const IDEMPOTENCY_KEYS_MAX = 8192;
-/** How long (by the log's own time) an idempotency key of a caller is remembered at most. */
+/** Most that one entry of the log adds to the time by which idempotency keys age. Milliseconds. */
+export const LOG_LEAP_MS_MAX = 60_000;
+/** How long (by the log's own time, leaps left out) an idempotency key of a caller is remembered at most. */
 export const IDEMPOTENCY_KEY_AGE_MS_MAX = 3_600_000;
 
 export const MEMBERS_MAX = 1024;

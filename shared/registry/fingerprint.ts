@@ -24,10 +24,12 @@ export function emptyFingerprint(): Fingerprint {
 
 /** 16 hex digits that stand for the whole state at its index: equal states give equal text, unequal ones almost surely not. */
 export function stateHash(state: Readonly<RegistryState>): string {
-  const { fingerprint, index, term, at, nextUid, nextZoneId, nextUserUid } = state;
+  const { fingerprint, index, term, at, elapsedMs, nextUid, nextZoneId, nextUserUid } = state;
   const { sum, chain, marks } = fingerprint;
   const counts = [state.members.size, state.zones.size, state.nodes.size, state.users.size, marks.size];
-  return fnv1a64([sum, chain, index, term, at, nextUid, nextZoneId, nextUserUid, ...counts].join(" "));
+  return fnv1a64(
+    [sum, chain, index, term, at, elapsedMs, nextUid, nextZoneId, nextUserUid, ...counts].join(" "),
+  );
 }
 
 /** After a command: the marks of what it changed. Costs as much as the changed records are long. */

@@ -6,10 +6,10 @@ export function scopedKey(by: string, key: string): string {
   return JSON.stringify([by, key]);
 }
 
-/** What was answered under this key, unless that is longer ago than IDEMPOTENCY_KEY_AGE_MS_MAX by the log's time. */
+/** What was answered under this key, unless that is longer ago than IDEMPOTENCY_KEY_AGE_MS_MAX by the log's time without its leaps. */
 export function recallKey(state: RegistryState, scoped: string): KeyRecord | undefined {
-  for (const [oldest, { at }] of state.keys) {
-    if (state.at - at <= IDEMPOTENCY_KEY_AGE_MS_MAX) break;
+  for (const [oldest, { elapsedMs }] of state.keys) {
+    if (state.elapsedMs - elapsedMs <= IDEMPOTENCY_KEY_AGE_MS_MAX) break;
     state.keys.delete(oldest);
   }
   return state.keys.get(scoped);

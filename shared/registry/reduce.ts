@@ -1,4 +1,5 @@
 import { assert } from "#shared/lib/assert.ts";
+import { LOG_LEAP_MS_MAX } from "#shared/lib/limits.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import type { Command, CommandType, Envelope } from "#shared/registry/command.ts";
 import { decodeCommand } from "#shared/registry/decode.ts";
@@ -49,6 +50,7 @@ export function emptyState(): RegistryState {
     index: 0,
     term: 0,
     at: epochMs(0),
+    elapsedMs: 0,
     cluster: null,
     members: new Map(),
     tombstones: new Map(),
@@ -111,7 +113,9 @@ function take(state: RegistryState, entry: LogEntry): Applied {
     return { ...NOTHING, result, effectIndex: entry.index };
   }
   const { envelope } = decoded;
-  state.at = epochMs(Math.max(state.at, envelope.at));
+  const passedMs = Math.max(0, envelope.at - state.at);
+  state.at = epochMs(state.at + passedMs);
+  state.elapsedMs += Math.min(passedMs, LOG_LEAP_MS_MAX);
   const answered = { ...NOTHING, envelope, effectIndex: entry.index };
 
   const turn = takeTurn(state, envelope);
@@ -151,7 +155,12 @@ function once(state: RegistryState, envelope: Envelope, command: Command): Effec
     return { result: { ok: false, refusal: { kind: "idempotency_key_reused", facts } } };
   }
   const effect = run(state, envelope, command);
-  rememberKey(state, scoped, { digest: asked, index: state.index, at: state.at, result: effect.result });
+  rememberKey(state, scoped, {
+    digest: asked,
+    index: state.index,
+    elapsedMs: state.elapsedMs,
+    result: effect.result,
+  });
   return effect;
 }
 

@@ -43,6 +43,7 @@ const Snapshot = Type.Object({
   index: Count,
   term: Count,
   at: At,
+  elapsedMs: Count,
   cluster: Type.Union([
     Type.Object({
       id: Id,
@@ -98,7 +99,9 @@ const Snapshot = Type.Object({
     }),
   ),
   /** Oldest first: their order is part of the state. */
-  keys: Type.Array(Type.Object({ key: Id, digest: Type.String(), index: Count, at: At, result: Result })),
+  keys: Type.Array(
+    Type.Object({ key: Id, digest: Type.String(), index: Count, elapsedMs: Count, result: Result }),
+  ),
   /** `[topic/id, index]`. */
   versions: Type.Array(Type.Tuple([Id, Count])),
   /** The chain of the fingerprint, and the hash that the whole state has. */
@@ -122,12 +125,13 @@ const validator = Compile(Snapshot);
  * Only records that are new since the last time cost more than a look, so that a large registry does not stall its agent.
  */
 export function encodeState(state: Readonly<RegistryState>): string {
-  const { index, term, at, cluster, nextUid, nextZoneId, weights, nextUserUid } = state;
+  const { index, term, at, elapsedMs, cluster, nextUid, nextZoneId, weights, nextUserUid } = state;
   const fields: { readonly [K in keyof Snapshot]: string } = {
     format: canonicalJson(FORMAT),
     index: canonicalJson(index),
     term: canonicalJson(term),
     at: canonicalJson(at),
+    elapsedMs: canonicalJson(elapsedMs),
     cluster: canonicalJson(cluster),
     members: list(membersByUid(state).map((member) => textOf(member))),
     tombstones: canonicalJson(
@@ -165,11 +169,12 @@ function list(items: readonly string[]): string {
 /** Reads what encodeState wrote. Throws an Error that says why a text cannot be used: damaged, or of another version. */
 export function decodeState(text: string): RegistryState {
   const snapshot = read(text);
-  const { index, term, at, cluster, nextUid, nextZoneId, weights, nextUserUid } = snapshot;
+  const { index, term, at, elapsedMs, cluster, nextUid, nextZoneId, weights, nextUserUid } = snapshot;
   const state: RegistryState = {
     index,
     term,
     at: epochMs(at),
+    elapsedMs,
     cluster,
     members: unique(snapshot.members, "members", (member) => [member.peer, member]),
     tombstones: unique(snapshot.tombstones, "tombstones", (tombstone) => [tombstone.peer, tombstone.index]),
@@ -226,6 +231,7 @@ interface SnapshotV1 {
   readonly zones: readonly { readonly id: number }[];
   readonly nodes: readonly { readonly uuid: string }[];
   readonly users: readonly { readonly name: string }[];
+  readonly keys: readonly { readonly at: number }[];
 }
 
 /**
@@ -233,7 +239,7 @@ interface SnapshotV1 {
  * snapshots differ in this until their states are compared (see fingerprint.ts): then one takes the other's.
  */
 function upgraded(v1: SnapshotV1): object {
-  const { index, cluster, members, zones, nodes, users } = v1;
+  const { index, cluster, members, zones, nodes, users, keys } = v1;
   const ids: readonly [Topic, readonly string[]][] = [
     ["cluster", cluster === null ? [] : [""]],
     ["members", members.map(({ peer }) => peer)],
@@ -245,6 +251,8 @@ function upgraded(v1: SnapshotV1): object {
   return {
     ...v1,
     format: FORMAT,
+    elapsedMs: 0,
+    keys: keys.map(({ at: _at, ...key }) => ({ ...key, elapsedMs: 0 })),
     cluster: cluster === null ? null : { ...cluster, settings: SETTINGS_DEFAULT },
     members: members.map((member) => ({ ...member, failedAt: null })),
     versions: ids.flatMap(([topic, all]) => all.map((id) => [versionKey(topic, id), index])),

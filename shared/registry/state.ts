@@ -59,7 +59,8 @@ export interface Session {
 export interface KeyRecord {
   readonly digest: string;
   readonly index: number;
-  readonly at: EpochMs;
+  /** RegistryState.elapsedMs when it was answered. */
+  readonly elapsedMs: number;
   readonly result: CommandResult;
 }
 
@@ -91,6 +92,11 @@ export interface RegistryState {
   index: number;
   term: number;
   at: EpochMs;
+  /**
+   * Time that has passed in the log, its leaps left out: one entry adds LOG_LEAP_MS_MAX at most, so that a leader whose clock
+   * jumps ahead ends nothing before its time. After a long silence it lags behind.
+   */
+  elapsedMs: number;
   cluster: ClusterInfo | null;
   readonly members: Map<MemberId, Member>;
   /** Peer ids removed for good, with the index of their removal. */

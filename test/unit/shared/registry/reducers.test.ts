@@ -229,7 +229,7 @@ test.each(REFUSED)("$command.type is refused when $when", ({ before = [], comman
 /** The whole state but for what every entry moves. */
 function factsOf({ state }: RegistryLog): string {
   const fingerprint = { ...state.fingerprint, chain: "" };
-  return encodeState({ ...state, index: 0, at: epochMs(0), sessions: new Map(), fingerprint });
+  return encodeState({ ...state, index: 0, at: epochMs(0), elapsedMs: 0, sessions: new Map(), fingerprint });
 }
 
 describe("limits", () => {

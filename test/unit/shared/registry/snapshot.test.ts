@@ -92,7 +92,7 @@ test("the text is the format that later versions must be able to read", () => {
   const log = new RegistryLog();
   log.must({ type: "zone.create", name: "a" });
   expect(encodeState(log.state)).toBe(
-    `{"at":1,"chain":"${log.state.fingerprint.chain}","cluster":null,"format":2,"hash":"${stateHash(log.state)}",` +
+    `{"at":1,"chain":"${log.state.fingerprint.chain}","cluster":null,"elapsedMs":1,"format":2,"hash":"${stateHash(log.state)}",` +
       '"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
       '"nodes":[],"sessions":[{"ack":1,"peer":"peer-1","results":[{"result":{"ok":true,"value":{"id":1}},"seq":1}],' +
       '"session":1}],"term":1,"tombstones":[],"topicVersions":{"cluster":0,"members":0,"nodes":0,"users":0,"weights":0,' +
@@ -102,24 +102,25 @@ test("the text is the format that later versions must be able to read", () => {
 
 test("the format before is read: nobody has failed, settings are the first ones, every record changed at the snapshot", () => {
   const { state } = full();
-  const { versions, topicVersions, chain, hash, ...now } = JSON.parse(encodeState(state)) as Record<
-    string,
-    never
-  >;
+  const { versions, topicVersions, chain, hash, elapsedMs, ...now } = JSON.parse(
+    encodeState(state),
+  ) as Record<string, never>;
   const { settings, ...cluster } = now["cluster"] as unknown as { settings: object };
   const members = (now["members"] as unknown as { failedAt?: null }[]).map((member) => {
     delete member.failedAt;
     return member;
   });
-  const read = decodeState(JSON.stringify({ ...now, format: 1, cluster, members }));
-  const unknown = { versions: null, topicVersions: null, fingerprint: null };
+  const keys = (now["keys"] as unknown as object[]).map((key) => ({ ...key, at: 7, elapsedMs: undefined }));
+  const read = decodeState(JSON.stringify({ ...now, format: 1, cluster, members, keys }));
+  expect([...read.keys.values()].map((key) => key.elapsedMs)).toEqual([0, 0]);
+  const unknown = { versions: null, topicVersions: null, fingerprint: null, elapsedMs: 0, keys: null };
   expect({ ...read, ...unknown }).toEqual({ ...state, ...unknown });
   expect(new Set([...read.versions.values(), ...Object.values(read.topicVersions)])).toEqual(
     new Set([state.index]),
   );
   expect([...read.versions.keys()].toSorted()).toEqual([...state.versions.keys()].toSorted());
   expect(settings).toEqual({ candidatePoolSize: 10, failedAfterMs: 60_000 });
-  expect([versions, topicVersions, chain, hash].every((part) => part !== undefined)).toBe(true);
+  expect([versions, topicVersions, chain, hash, elapsedMs].every((part) => part !== undefined)).toBe(true);
 });
 
 describe("a text that is not understood is refused with a reason", () => {
