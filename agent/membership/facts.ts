@@ -135,7 +135,7 @@ export class FactsExchange {
 
   /** A peer has said which fingerprint it has. */
   compare(peer: MemberId, fingerprint: number, nowMs: number): void {
-    if (!this.#members.has(peer)) return;
+    if (this.#stopped || !this.#members.has(peer)) return;
     if (this.#disagreement.seen(fingerprint === this.#hashes.whole, nowMs)) this.#askToCompare(peer);
   }
 
