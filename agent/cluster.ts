@@ -17,7 +17,7 @@ interface OwnedRegistry extends Registry {
  * How long a member that was removed is still talked to, so that it can hear of it. One that is removed because nobody
  * trusts it any more is cut off no later than this. Milliseconds.
  */
-const LINGER_MS = 1000;
+const LINGER_MS = 2000;
 
 interface Deps {
   readonly registry: OwnedRegistry;

@@ -51,7 +51,7 @@ export class Departure implements DeparturePort, AsyncDisposable {
     this.#inquiry = new Inquiry({
       ...deps,
       isMember: () => deps.bootstrap.state.name === "completed",
-      onRemoved: () => deps.bootstrap.removed(REASONS.away),
+      onRemoved: () => deps.bootstrap.removed(this.#leaving ? REASONS.left : REASONS.away),
     });
   }
 
@@ -72,7 +72,7 @@ export class Departure implements DeparturePort, AsyncDisposable {
   }
 
   async leave(options: WriteOptions): Promise<void> {
-    const { registry, membership, voting, clock, self } = this.#deps;
+    const { registry, membership, voting, bootstrap, clock, self } = this.#deps;
     const refuse = (reason: string): AppError =>
       new AppError("change_refused", { what: "leave the cluster", reason });
     if (registry.state.members.size === 1) throw refuse("this host is the last member of it");
@@ -84,7 +84,10 @@ export class Departure implements DeparturePort, AsyncDisposable {
       await voting.voteOut(self);
       membership.leave();
       await clock.sleep(GOODBYE_MS);
-      await this.#takeOut(self, options);
+      await this.#takeOut(self, options).catch((error: unknown) => {
+        // The others may have hung up before they could say that it is done.
+        if (bootstrap.state.name !== "idle") throw error;
+      });
       await this.#untilIdle();
     } finally {
       this.#leaving = false;

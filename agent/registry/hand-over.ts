@@ -6,6 +6,8 @@ import type { MemberId } from "#shared/lib/ids.ts";
 
 /** How often it is looked whether somebody else leads. Milliseconds. */
 const LOOK_MS = 20;
+/** How long is waited for an heir that does not seem fit: who answers is counted anew with every election timeout. Milliseconds. */
+const FIT_MS = 1500;
 /** An heir that is further behind than this would keep writes waiting. Entries. */
 const LAG_MAX = 1000;
 
@@ -50,10 +52,7 @@ export class HandOver {
   async to(wanted: MemberId | null, timeoutMs: number): Promise<MemberId | null> {
     const { loop, clock, self, leadership } = this.#deps;
     if (loop.status.role !== "leader" || loop.ended || wanted === self) return leadership().leader;
-    const heir = wanted ?? this.heir();
-    if (heir === null) throw this.#refused(null, "no other voter answers");
-    const reason = this.#unfit(heir);
-    if (reason !== null) throw this.#refused(heir, reason);
+    const heir = await this.#choose(wanted);
     const endMs = clock.monotonicMs() + timeoutMs;
     await this.#transfer(() => heir, timeoutMs);
     if (loop.status.role === "leader") throw this.#refused(heir, "it did not take over in time");
@@ -76,6 +75,19 @@ export class HandOver {
       best = { peer, match: known.match };
     }
     return best?.peer ?? null;
+  }
+
+  /** The wanted one, or the best. Rejects with change_refused when it is not fit after a while. */
+  async #choose(wanted: MemberId | null): Promise<MemberId> {
+    const { clock } = this.#deps;
+    const endMs = clock.monotonicMs() + FIT_MS;
+    for (;;) {
+      const heir = wanted ?? this.heir();
+      const reason = heir === null ? "no other voter answers" : this.#unfit(heir);
+      if (heir !== null && reason === null) return heir;
+      if (clock.monotonicMs() >= endMs) throw this.#refused(heir, reason ?? "");
+      await clock.sleep(LOOK_MS);
+    }
   }
 
   #unfit(heir: MemberId): string | null {

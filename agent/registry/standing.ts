@@ -125,15 +125,16 @@ export class Standing {
 
   /**
    * Whoever the leader does not send the log to pulls it. So does a part of the configuration that hears no leader for
-   * long: it may have been voted out while it was away, and nobody will tell it otherwise.
+   * long: it may have been voted out while it was away, and nobody will tell it otherwise. And so does one on its way out,
+   * for the entry that completes that goes only to those who stay.
    */
-  #chooseWay({ config, leader }: CoreStatus, now: number): void {
+  #chooseWay({ config, leader, role }: CoreStatus, now: number): void {
     const { feed, loop, transport } = this.#deps;
     if (loop.ended) {
       feed.stop();
       return;
     }
-    if (!takesPart(config, transport.self)) {
+    if (!staysPart(config, transport.self) && role !== "leader") {
       feed.start();
       return;
     }
@@ -149,4 +150,8 @@ export class Standing {
 
 function takesPart(config: VoterConfig, self: MemberId): boolean {
   return isVoter(config, self) || config.learners.includes(self);
+}
+
+function staysPart({ voters, learners }: VoterConfig, self: MemberId): boolean {
+  return voters.includes(self) || learners.includes(self);
 }

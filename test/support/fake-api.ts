@@ -126,6 +126,8 @@ export class FakeApi implements AsyncDisposable {
   /** Members that were to be removed, and who asked this host to leave. */
   readonly removals: { readonly peer: MemberId; readonly force: boolean }[] = [];
   readonly leaves: WriteContext[] = [];
+  /** What leaving does; a test may set the bootstrap's state. */
+  onLeave: () => void = () => undefined;
   readonly app: FastifyInstance;
 
   constructor(options: Partial<ServerOptions> = {}) {
@@ -154,6 +156,7 @@ export class FakeApi implements AsyncDisposable {
           },
           leave: (context) => {
             this.leaves.push(context);
+            this.onLeave();
             return Promise.resolve();
           },
           startBootstrap: (action, request) => bootstrap.start(action, request),

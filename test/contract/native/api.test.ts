@@ -152,6 +152,7 @@ describe("status", () => {
     };
     expect((await get("status", {})).json().bootstrap).toEqual({
       state: "error",
+      reason: null,
       action: "join_cluster",
       started_at_ms: SEED_TIME,
       ended_at_ms: SEED_TIME,
