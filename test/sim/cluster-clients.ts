@@ -71,6 +71,8 @@ export class Clients {
     try {
       if (linearizable) await replica.readBarrier({ timeoutMs: READ_MS });
       else await replica.waitForIndex(before, { timeoutMs: READ_MS });
+      // It stops, or was removed: it answers nobody any more.
+      if (host.process !== process || process.cluster.identity === null) return;
       const { index } = replica.state;
       count(linearizable ? "linearizable reads" : "reads from an index on");
       if (linearizable) oracle.linearizable(host.peer, index, before);

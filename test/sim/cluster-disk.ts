@@ -1,6 +1,6 @@
 import type { Life } from "./cluster-life.ts";
 import type { Schedule } from "./cluster-schedule.ts";
-import type { ClusterIdentity, Stores } from "#agent/ports/store.ts";
+import { WriteFailed, type ClusterIdentity, type StoreDisk, type Stores } from "#agent/ports/store.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
 import type { HardState } from "#shared/consensus/ready.ts";
@@ -26,7 +26,13 @@ export interface DiskWeather {
   readonly delayMsMax: number;
   /** How likely a write fails; what reached the disk is then unknown. */
   readonly failure: number;
+  /** No room: every write fails. */
+  readonly full: boolean;
 }
+
+export const GOOD_DISK: DiskWeather = { delayMsMax: 2, failure: 0, full: false };
+
+const SIZE_BYTES = 1e9;
 
 /**
  * A disk that outlives its processes. Batches are atomic and take effect in order; a synced one makes itself and all before
@@ -34,7 +40,7 @@ export interface DiskWeather {
  * synced, but for some prefix.
  */
 export class SimDisk {
-  weather: DiskWeather = { delayMsMax: 2, failure: 0 };
+  weather: DiskWeather = GOOD_DISK;
   readonly #schedule: Schedule;
   readonly #prng: Prng;
   readonly #uuid: string;
@@ -72,20 +78,20 @@ export class SimDisk {
   }
 
   /** The disk as one process opens it. */
-  open(life: Life): Stores {
+  open(life: Life): Stores & { readonly disk: StoreDisk } {
     let host: Promise<{ uuid: string; starts: number }> | null = null;
-    let logFailed: Error | null = null;
+    /** As with the real one, nobody knows what is there after a failed write, so that no other is taken. */
+    let failure: WriteFailed | null = null;
     const read = <T>(get: (content: Content) => T): Promise<T> =>
       new Promise((resolve) => {
         if (!life.dies("disk")) life.after(1, () => resolve(get(this.#seen)));
       });
-    const write = (sync: boolean, change: Change): Promise<void> => this.#write(life, sync, change);
-    const writeLog = async (sync: boolean, change: Change): Promise<void> => {
-      if (logFailed !== null) throw logFailed; // As the real one: after a failed write nobody knows what is there.
+    const write = async (sync: boolean, change: Change): Promise<void> => {
+      if (failure !== null) throw failure;
       try {
-        await write(sync, change);
+        await this.#write(life, sync, change);
       } catch (error) {
-        logFailed = error as Error;
+        if (error instanceof WriteFailed) failure = error;
         throw error;
       }
     };
@@ -99,7 +105,7 @@ export class SimDisk {
       log: {
         load: () => read(({ hardState, entries }) => ({ hardState, entries: [...entries], cut: 0 })),
         append: ({ truncateFrom, entries, hardState, sync }) =>
-          writeLog(sync, (content) => {
+          write(sync, (content) => {
             if (truncateFrom !== null) {
               content.entries = content.entries.filter(({ index }) => index < truncateFrom);
             }
@@ -116,7 +122,7 @@ export class SimDisk {
             content.entries = content.entries.filter(({ index }) => index > upTo);
           }),
         reset: (hardState) =>
-          writeLog(true, (content) => {
+          write(true, (content) => {
             content.entries = [];
             content.hardState = hardState;
           }),
@@ -141,14 +147,28 @@ export class SimDisk {
           const { hardState, entries, snapshot, cluster } = empty();
           Object.assign(content, { hardState, entries, snapshot, cluster });
         }),
+      disk: {
+        path: "/simulated",
+        get failure() {
+          return failure;
+        },
+        space: () =>
+          read(() => ({ totalBytes: SIZE_BYTES, freeBytes: this.weather.full ? 0 : SIZE_BYTES / 2 })),
+        probe: () => this.#write(life, true, () => undefined),
+        scrub: () => read(() => null),
+        reopen: async () => {
+          await this.#write(life, true, () => undefined);
+          failure = null;
+        },
+      },
     };
   }
 
   #write(life: Life, sync: boolean, change: Change): Promise<void> {
-    const { delayMsMax, failure } = this.weather;
+    const { delayMsMax, failure, full } = this.weather;
     return new Promise((resolve, reject) => {
       if (life.dies("disk")) return;
-      const fails = this.#prng.chance(failure);
+      const fails = full || this.#prng.chance(failure);
       // A write that fails may have reached the disk all the same.
       const effect = fails && this.#prng.chance(0.5) ? (): void => undefined : change;
       this.#underWay.push(effect);
@@ -169,7 +189,7 @@ export class SimDisk {
         }
         if (life.dies("disk")) return;
         life.enter(() => {
-          if (fails) reject(new Error("EIO: the simulated disk failed"));
+          if (fails) reject(new WriteFailed(new Error(full ? "ENOSPC" : "EIO"), { full }));
           else resolve();
         });
       });

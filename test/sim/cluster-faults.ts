@@ -25,6 +25,7 @@ export interface Faults {
     readonly closings: number;
     readonly freezes: number;
     readonly stalls: number;
+    readonly fullDisks: number;
     readonly clockJumps: number;
     readonly stops: number;
     readonly handOvers: number;
@@ -68,6 +69,7 @@ export function drawFaults(prng: Prng): Faults {
       closings: prng.pick([NEVER, 3000, 700]),
       freezes: prng.pick([NEVER, NEVER, 4000]),
       stalls: prng.pick([NEVER, NEVER, 4000]),
+      fullDisks: prng.pick([NEVER, NEVER, NEVER, 5000]),
       clockJumps: prng.pick([NEVER, NEVER, 5000]),
       stops: prng.pick([NEVER, 8000, 4000]),
       handOvers: prng.pick([NEVER, 6000]),

@@ -10,6 +10,7 @@ import { watchCore } from "./cluster-watch.ts";
 import { NoClusterYet, type Contact } from "#agent/bootstrap/contact.ts";
 import type { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import { buildBootstrap, buildGroup, comeBack, speakForItself, type Group } from "#agent/member.ts";
+import { WriteFailed } from "#agent/ports/store.ts";
 import type { ReplicaOptions } from "#agent/registry/options.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
 import type { Prng } from "#shared/lib/prng.ts";
@@ -48,6 +49,8 @@ export interface Process extends Group {
   readonly starts: number;
   /** Highest index that a default read of this process has shown. */
   shown: number;
+  /** Since when it says that it stands still. */
+  haltedSinceMs: number | null;
 }
 
 /** A host with a disk, a clock and an address, and the real agent on it, or nothing. */
@@ -84,7 +87,7 @@ export class SimHost {
     this.#boot(life).catch((error: unknown) => {
       if (!life.alive) return;
       this.#world.note(`${this.peer} does not start: ${String(error)}`);
-      if (!String(error).includes("EIO")) this.#world.defect(error);
+      if (!(error instanceof WriteFailed)) this.#world.defect(error);
       this.crash(false);
     });
   }
@@ -143,11 +146,12 @@ export class SimHost {
     group.membership.start();
     stack.defer(() => group.membership.stop());
     stack.defer(() => group.replica.stop());
+    stack.use(group.replica.watchDisk(stores.disk, { reserveBytes: 1000 }));
     const bootstrap = stack.use(buildBootstrap(deps, group, { contact: this.#contact(life) }));
     await comeBack(deps, group, bootstrap);
     stack.use(speakForItself(deps, group, bootstrap));
     stack.defer(() => group.replica.handOver(HAND_OVER_MS_MAX));
-    this.process = { ...group, life, clock, bootstrap, starts, shown: 0 };
+    this.process = { ...group, life, clock, bootstrap, starts, shown: 0, haltedSinceMs: null };
     this.#stopping = () => stack.disposeAsync();
     world.note(`${peer} is up, start ${starts}, ${bootstrap.state.name}`);
   }

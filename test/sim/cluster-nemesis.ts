@@ -15,8 +15,7 @@ interface NemesisWorld {
   readonly note: (line: string) => void;
 }
 
-/** Most of an hour. After a whole one of the log's time, idempotency keys are forgotten: a repetition is then a new write. */
-const FAR_MS = 58 * 60_000;
+const HOUR_MS = 3_600_000;
 
 /** Whatever can go wrong with machines and networks, at times that the seed decides. */
 export class Nemesis {
@@ -39,6 +38,7 @@ export class Nemesis {
     this.#every(between.stalls, "stalls", () =>
       this.#victim()?.disk.stall(this.#world.prng.between(500, 5000)),
     );
+    this.#every(between.fullDisks, "full disks", () => this.#fill());
     this.#every(between.clockJumps, "clock jumps", () => this.#jump());
     this.#every(between.stops, "stops", () => this.#victim()?.stop());
     this.#every(between.handOvers, "hand-overs", () => void this.#leader()?.process?.replica.handOver(1000));
@@ -87,10 +87,20 @@ export class Nemesis {
     schedule.after(prng.between(300, 5000), () => life.thaw());
   }
 
+  #fill(): void {
+    const { schedule, prng } = this.#world;
+    const disk = this.#victim()?.disk;
+    if (disk === undefined) return;
+    disk.weather = { ...disk.weather, full: true };
+    schedule.after(prng.between(300, 4000), () => {
+      disk.weather = { ...disk.weather, full: false };
+    });
+  }
+
   #jump(): void {
     const { prng } = this.#world;
     const host = this.#victim();
-    if (host !== null) host.time.wallOffsetMs = prng.pick([-FAR_MS, FAR_MS, -3000, 3000, 0]);
+    if (host !== null) host.time.wallOffsetMs = prng.pick([-HOUR_MS, HOUR_MS, -3000, 3000, 0]);
   }
 
   /** Cuts links both ways, one way, or at random, or heals. */

@@ -1,12 +1,20 @@
 import { SimHost, type HostWorld, type Process } from "./cluster-host.ts";
+import { GOOD_DISK } from "./cluster-disk.ts";
 import type { Clients } from "./cluster-clients.ts";
 import type { Faults } from "./cluster-faults.ts";
 import type { ClusterOracle } from "./cluster-oracle.ts";
+import { WriteFailed } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { request } from "#test/unit/agent/bootstrap/fake-host.ts";
 
 /** How often the operator looks at the hosts. Milliseconds. */
 const LOOK_MS = 250;
+/** How long an agent may stand still before it is started anew. Milliseconds. */
+const HALTED_MS = 6000;
+/** An attempt that takes longer than this once all is well will not end by itself. Milliseconds. */
+const STUCK_MS = 30_000;
+/** How likely the operator gives a host up whose joining broke off. */
+const GIVES_UP = 0.1;
 
 interface OperatorWorld extends HostWorld {
   readonly faults: Faults;
@@ -49,7 +57,7 @@ export class Operator {
   heal(): void {
     this.#calm = true;
     this.#restartAtMs.clear();
-    for (const { disk } of this.#world.hosts) disk.weather = { delayMsMax: 2, failure: 0 };
+    for (const { disk } of this.#world.hosts) disk.weather = GOOD_DISK;
   }
 
   /** Takes some member out for good, as long as enough are left for the cluster to go on: first its vote, then itself. */
@@ -109,7 +117,9 @@ export class Operator {
     const { faults } = world;
     this.#numbers += 1;
     const host = new SimHost(world, this.#numbers, faults.drift);
-    if (!this.#calm) host.disk.weather = { delayMsMax: faults.diskMsMax, failure: faults.diskFailure };
+    if (!this.#calm) {
+      host.disk.weather = { delayMsMax: faults.diskMsMax, failure: faults.diskFailure, full: false };
+    }
     world.hosts.push(host);
     host.boot();
   }
@@ -143,18 +153,23 @@ export class Operator {
 
   #tend(host: SimHost, process: Process): void {
     const { count, prng, oracle } = this.#world;
-    const { bootstrap, replica } = process;
+    const { bootstrap } = process;
     const { name } = bootstrap.state;
     if (name === "completed") {
       if (host === this.#world.hosts[0]) this.#founded = true;
-      if (replica.status().halted !== null) {
-        count("halted");
-        host.crash(false);
-      }
+      this.#restartHalted(host, process);
       return;
     }
-    if (name === "initiated" || name === "running") return;
+    if (name === "initiated" || name === "running") {
+      // An attempt whose outcome the disk refused: the agent's log tells the operator to restart it.
+      if (process.clock.now() - bootstrap.state.startedAt > STUCK_MS && this.#calm) host.crash(false);
+      return;
+    }
     if (name === "error") count(`join or create broken off: ${bootstrap.state.failure.code}`);
+    if (name === "error" && this.#founded && prng.chance(GIVES_UP)) {
+      this.#abandon(host);
+      return;
+    }
     if (!this.#founded && host === this.#world.hosts[0]) {
       const asked = request({ clusterName: "simulated" });
       bootstrap.start("create_cluster", asked).catch((error: unknown) => this.#refused(error));
@@ -171,8 +186,30 @@ export class Operator {
     bootstrap.start("join_cluster", asked).catch((error: unknown) => this.#refused(error));
   }
 
+  /** Most that stand still go on by themselves; one that does not is started anew. */
+  #restartHalted(host: SimHost, process: Process): void {
+    const { schedule, count } = this.#world;
+    if (process.replica.status().halted === null) {
+      process.haltedSinceMs = null;
+      return;
+    }
+    if (process.haltedSinceMs === null) count("halted");
+    process.haltedSinceMs ??= schedule.nowMs;
+    if (schedule.nowMs - process.haltedSinceMs < HALTED_MS) return;
+    count("restarted because they were halted");
+    host.crash(false);
+  }
+
+  /** A host whose joining broke off is left alone for ever; what the cluster has noted of it must go. */
+  #abandon(host: SimHost): void {
+    this.#world.count("hosts abandoned");
+    host.retired = true;
+    host.crash(false);
+    this.#bring();
+  }
+
   #refused(error: unknown): void {
-    if (!(error instanceof AppError) && !String(error).includes("EIO")) this.#world.defect(error);
+    if (!(error instanceof AppError) && !(error instanceof WriteFailed)) this.#world.defect(error);
   }
 
   /** A peer id that was removed never comes back; its host does, with a new disk. What is left of it runs on for a while. */

@@ -13,7 +13,7 @@ import { Prng } from "#shared/lib/prng.ts";
 import { encodeState } from "#shared/registry/snapshot.ts";
 
 /** How long faults rage, and how long the healed cluster may take until all is well. Milliseconds. */
-const CHAOS_MS = 20_000;
+const CHAOS_MS = 16_000;
 const RECOVERY_MS = 90_000;
 /** How often a default read is looked at. Milliseconds. */
 const GLANCE_MS = 250;
@@ -195,13 +195,19 @@ export class ClusterWorld implements HostWorld, Disposable {
   }
 
   async #writesEverywhere(): Promise<void> {
-    const orders = this.members().map((host, i) =>
-      this.clients.order(host, { type: "zone.create", name: `healed ${i}` }),
-    );
-    await this.#pass(10_000, () => orders.every(({ done }) => done()));
+    let waiting = this.members();
+    // A try may still meet what is left of the faults, like a disk that has not come back from its stall.
+    for (let round = 1; round <= 4 && waiting.length > 0; round += 1) {
+      const orders = waiting.map((host, i) => ({
+        host,
+        order: this.clients.order(host, { type: "zone.create", name: `healed ${round} ${i}` }),
+      }));
+      await this.#pass(5000, () => orders.every(({ order }) => order.done()));
+      waiting = orders.filter(({ order }) => !order.done()).map(({ host }) => host);
+    }
     demand(
-      orders.every(({ done }) => done()),
-      "the healed cluster does not take writes everywhere",
+      waiting.length === 0,
+      `no writes through ${waiting.map(({ peer }) => peer).join()} though all is healed`,
     );
     const reached = this.oracle.lastApplied;
     const behind = (): readonly SimHost[] =>
