@@ -64,7 +64,7 @@ export interface KeyRecord {
   readonly result: CommandResult;
 }
 
-export interface ClusterInfo {
+interface ClusterInfo {
   readonly id: string;
   readonly name: string;
   readonly rackAware: boolean;

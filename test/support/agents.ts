@@ -10,7 +10,7 @@ import { call, type Answer, type Call } from "#test/support/http.ts";
 
 const MAIN = new URL("../../agent/main.ts", import.meta.url).pathname;
 
-export const ADMIN = { username: "admin@example.com", password: "correct horse battery" } as const;
+const ADMIN = { username: "admin@example.com", password: "correct horse battery" } as const;
 export const AUTH = `${ADMIN.username}:${ADMIN.password}`;
 
 /** Not the variables of the tests themselves: an agent refuses a MUSTER_ variable that it does not know. */
