@@ -205,6 +205,20 @@ describe("a disk that is full", () => {
     expect(told.length).toBeGreaterThan(100);
   });
 
+  test("an error of another kind is waited for like this, and told apart", async () => {
+    const replicas = await Replicas.form(3);
+    const [victim, other] = followersOf(replicas) as [Host, Host];
+    victim.disk.broken = new Error("IO error: /memory/000007.log: Input/output error");
+    await replicas.zone(other, "during");
+    await replicas.clock.until(() => victim.replica.status().halted !== null);
+    await replicas.clock.advance(10_000);
+    expect(victim.replica.status().halted).toContain("Input/output error");
+    await expect(replicas.zone(victim, "refused")).rejects.toMatchObject({ kind: "quorum_lost" });
+    victim.disk.broken = null;
+    await replicas.settled();
+    expect(names(victim)).toEqual(["during"]);
+  });
+
   test("on all three: reads go on everywhere, writes are refused, and it recovers", async () => {
     const replicas = await Replicas.form(3);
     await replicas.zone(replicas.host(1), "kept");
