@@ -47,7 +47,7 @@ export function lossy(lossRatio: number): Faults {
 }
 
 /** An id as long as a real one. */
-export function idOf(i: number): string {
+function idOf(i: number): string {
   return `12D3KooW${String(i).padStart(44, "x")}`;
 }
 
