@@ -155,12 +155,13 @@ export class Load {
     while (!this.#stop.signal.aborted) {
       await this.#readNewest(agent);
       const pid = agent.running ? agent.pid : 0;
-      const answer = await ask(agent, "/api/v1/zone/weights");
+      const answer = await ask(agent, "/api/v1/zones/weights");
       this.plainReads.count(answer);
       if (answer !== "away" && !(answer instanceof Error) && answer.status === 200) {
         const seen = Number(answer.headers["x-muster-index"]);
-        if (pid === life && seen < index)
+        if (pid === life && seen < index) {
           this.surprises.push(`${agent.name} went back from ${index} to ${seen}`);
+        }
         index = pid === life ? Math.max(index, seen) : seen;
         life = pid;
       }
@@ -190,15 +191,15 @@ export class Load {
 /** How reads ended. */
 class Reads {
   answered = 0;
-  /** Answered that nothing can be said now. */
-  refused = 0;
+  /** What those were told that were answered with nothing. */
+  readonly refused: string[] = [];
   /** How connections broke before an answer came. */
   readonly broken: string[] = [];
 
   count(answer: Told): void {
     if (answer === "away") return;
     if (answer instanceof Error) this.broken.push(answer.message);
-    else if (answer.status >= 500) this.refused += 1;
+    else if (answer.status !== 200) this.refused.push(`${answer.status} ${answer.text}`);
     else this.answered += 1;
   }
 }
