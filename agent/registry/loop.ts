@@ -122,6 +122,11 @@ export class ConsensusLoop {
     this.#wake();
   }
 
+  /** The same for work that one turn does for all who ask for it before: the task is known by its identity. */
+  once(task: (core: Consensus) => void): void {
+    if (!this.#tasks.includes(task)) this.do(task);
+  }
+
   /** Ends after the turn that is under way. */
   async stop(): Promise<void> {
     const { silent } = this;

@@ -23,7 +23,7 @@ interface Reader {
 }
 
 interface Deps {
-  readonly loop: Pick<ConsensusLoop, "do">;
+  readonly loop: Pick<ConsensusLoop, "once">;
   readonly transport: Pick<Transport, "self" | "request">;
   readonly clock: Clock;
   readonly leadership: () => Leadership;
@@ -42,7 +42,7 @@ export class ReadBarriers {
   /** Questions to the own core, by the context it was given. */
   readonly #asked = new Map<string, readonly Reader[]>();
   #contexts = 0;
-  #scheduled = false;
+  readonly #inTurn = (core: Consensus): void => this.#ask(core);
   #retryAtMs = 0;
 
   constructor(deps: Deps) {
@@ -113,12 +113,7 @@ export class ReadBarriers {
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#deps.loop.do((core) => {
-      this.#scheduled = false;
-      this.#ask(core);
-    });
+    this.#deps.loop.once(this.#inTurn);
   }
 
   #ask(core: Consensus): void {

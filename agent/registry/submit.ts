@@ -29,7 +29,7 @@ export interface Leadership {
 }
 
 interface Deps {
-  readonly loop: Pick<ConsensusLoop, "do">;
+  readonly loop: Pick<ConsensusLoop, "do" | "once">;
   readonly transport: Pick<Transport, "self" | "request">;
   readonly clock: Clock;
   readonly leadership: () => Leadership;
@@ -48,7 +48,7 @@ export class Submitter {
   readonly #session: number;
   readonly #pending = new Pending();
   #waiting: Submission[] = [];
-  #scheduled = false;
+  readonly #inTurn = (core: Consensus): void => this.#flush(core);
   #retryAtMs = 0;
   #lastTerm = 0;
 
@@ -155,12 +155,7 @@ export class Submitter {
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#deps.loop.do((core) => {
-      this.#scheduled = false;
-      this.#flush(core);
-    });
+    this.#deps.loop.once(this.#inTurn);
   }
 
   #flush(core: Consensus): void {
