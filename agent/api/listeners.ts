@@ -13,18 +13,9 @@ import { markUnixConnection } from "#agent/api/callers.ts";
 import type { TlsIdentity } from "#agent/api/certificate.ts";
 import { listenOnUnixSocket } from "#agent/api/unix-socket.ts";
 import type { Clock } from "#agent/ports/clock.ts";
+import type { ApiListener } from "#agent/ports/listen.ts";
 import type { Log } from "#agent/ports/log.ts";
 import { HTTP_CONNECTIONS_MAX, HTTP_HEADER_BYTES_MAX } from "#shared/lib/limits.ts";
-
-/** One place to listen: port 0 lets the system choose, 0.0.0.0 and :: take every address of the host. */
-export type Listen =
-  | {
-      readonly type: "tcp";
-      readonly scheme: "https" | "http";
-      readonly address: string;
-      readonly port: number;
-    }
-  | { readonly type: "unix"; readonly path: string };
 
 interface Deps {
   readonly app: FastifyInstance;
@@ -33,7 +24,7 @@ interface Deps {
 }
 
 export interface ListenerOptions {
-  readonly listen: readonly Listen[];
+  readonly listen: readonly ApiListener[];
   /** Needed for https only. */
   readonly tls: TlsIdentity | null;
   /** Addresses of this host, to tell where a wildcard can be reached. Without any, loopback is told. */
@@ -52,7 +43,7 @@ const KEEP_ALIVE_MS = 75_000;
 export class Listeners {
   readonly #deps: Deps;
   readonly #options: ListenerOptions;
-  readonly #servers: { readonly server: Server; readonly listen: Listen }[] = [];
+  readonly #servers: { readonly server: Server; readonly listen: ApiListener }[] = [];
   readonly #files: AsyncDisposable[] = [];
   readonly #open = new Set<ServerResponse>();
   #closing = false;
@@ -122,7 +113,7 @@ export class Listeners {
     for (const { server } of this.#servers) server.closeAllConnections();
   }
 
-  async #openOne(listen: Listen): Promise<void> {
+  async #openOne(listen: ApiListener): Promise<void> {
     const server = this.#createServer(listen);
     if (listen.type === "unix") {
       server.on("connection", markUnixConnection);
@@ -135,7 +126,7 @@ export class Listeners {
     this.#servers.push({ server, listen });
   }
 
-  #createServer(listen: Listen): Server {
+  #createServer(listen: ApiListener): Server {
     const handle = (request: IncomingMessage, response: ServerResponse): void => {
       this.#track(response);
       this.#deps.app.routing(request, response);
@@ -158,7 +149,7 @@ export class Listeners {
     return server;
   }
 
-  #isTls(listen: Listen): boolean {
+  #isTls(listen: ApiListener): boolean {
     return listen.type === "tcp" && listen.scheme === "https";
   }
 
@@ -230,7 +221,7 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-function describe(listen: Listen): string {
+function describe(listen: ApiListener): string {
   return listen.type === "unix"
     ? `unix:${listen.path}`
     : `${listen.scheme}://${inUrl(listen.address)}:${listen.port}`;

@@ -1,20 +1,12 @@
 import { isIP, isIPv4 } from "node:net";
 
+import type { ApiListener } from "#agent/ports/listen.ts";
+
 /** An IP address and a port; port 0 lets the system choose. */
 export interface SocketAddress {
   readonly address: string;
   readonly port: number;
 }
-
-/** One place where the REST API listens. */
-export type ApiListener =
-  | {
-      readonly type: "tcp";
-      readonly scheme: "https" | "http";
-      readonly address: string;
-      readonly port: number;
-    }
-  | { readonly type: "unix"; readonly path: string };
 
 /** A network: all addresses whose first `prefixLength` bits are those of `address`. */
 export interface Network {

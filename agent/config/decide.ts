@@ -4,6 +4,7 @@ import type { TSchema } from "typebox";
 import { Value } from "typebox/value";
 
 import type { StoragePaths } from "#agent/ports/inventory.ts";
+import type { ApiListener } from "#agent/ports/listen.ts";
 
 import {
   collide,
@@ -12,7 +13,6 @@ import {
   parseNetwork,
   parsePlace,
   parseSocketAddress,
-  type ApiListener,
   type Network,
   type SocketAddress,
 } from "./address.ts";

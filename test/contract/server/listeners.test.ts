@@ -11,12 +11,13 @@ import { connect as tlsConnect } from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { ensureCertificate } from "#agent/api/certificate.ts";
-import { type Listen, Listeners } from "#agent/api/listeners.ts";
+import { Listeners } from "#agent/api/listeners.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
+import type { ApiListener } from "#agent/ports/listen.ts";
 import { ADMIN, FakeApi } from "#test/support/fake-api.ts";
 
-const HTTP: Listen = { type: "tcp", scheme: "http", address: "127.0.0.1", port: 0 };
-const HTTPS: Listen = { type: "tcp", scheme: "https", address: "127.0.0.1", port: 0 };
+const HTTP: ApiListener = { type: "tcp", scheme: "http", address: "127.0.0.1", port: 0 };
+const HTTPS: ApiListener = { type: "tcp", scheme: "https", address: "127.0.0.1", port: 0 };
 
 let directory: string;
 let api: FakeApi;
@@ -31,7 +32,10 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function open(listen: readonly Listen[], hostAddresses: readonly string[] = []): Promise<Listeners> {
+async function open(
+  listen: readonly ApiListener[],
+  hostAddresses: readonly string[] = [],
+): Promise<Listeners> {
   const tls = await ensureCertificate({ directory, hostname: "host-1", addresses: ["10.0.0.1"] });
   const deps = { app: api.app, clock: new SystemClock(), log: api.log };
   const listeners = new Listeners(deps, { listen, tls, hostAddresses: () => hostAddresses });
@@ -84,7 +88,7 @@ describe("where it listens", () => {
   });
 
   test("port 0 is told as the real port, a wildcard as this host's addresses", async () => {
-    const wildcard: Listen = { ...HTTP, address: "0.0.0.0" };
+    const wildcard: ApiListener = { ...HTTP, address: "0.0.0.0" };
     const listeners = await open([wildcard], ["10.1.1.1", "2001:db8::1"]);
     const [url] = listeners.urls;
     expect(listeners.urls).toHaveLength(1);
