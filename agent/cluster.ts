@@ -120,20 +120,19 @@ export class Cluster implements ClusterRuntime, Disposable {
     }
     known.delete(transport.self);
     for (const [peer, addresses] of this.#known) {
-      if (!known.has(peer) && registry.state.tombstones.has(peer)) this.#linger(peer, addresses);
+      if (!known.has(peer) && registry.state.tombstones.has(peer)) void this.#linger(peer, addresses);
     }
     this.#known = known;
     transport.setMembers([...known.values(), ...this.#lingering.values()]);
     membership.setMembers(members.map(({ peer, name }) => ({ peer, name })));
   }
 
-  #linger(peer: MemberId, addresses: PeerAddresses): void {
+  async #linger(peer: MemberId, addresses: PeerAddresses): Promise<void> {
     this.#lingering.set(peer, addresses);
-    void this.#deps.clock.sleep(LINGER_MS).then(() => {
-      if (this.#lingering.get(peer) !== addresses) return;
-      this.#lingering.delete(peer);
-      this.#deps.transport.setMembers([...this.#known.values(), ...this.#lingering.values()]);
-    });
+    await this.#deps.clock.sleep(LINGER_MS);
+    if (this.#lingering.get(peer) !== addresses) return;
+    this.#lingering.delete(peer);
+    this.#deps.transport.setMembers([...this.#known.values(), ...this.#lingering.values()]);
   }
 
   /** Where a host says that it is, as far as that was heard here. */

@@ -1,6 +1,8 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 
+import { checked } from "#shared/contract/check.ts";
+import { NativeError } from "#shared/contract/native.ts";
 import { HTTP_ANSWER_BYTES_MAX } from "#shared/lib/limits.ts";
 
 /** Where an agent's REST API answers: `https://HOST:PORT`, `http://HOST:PORT` or `unix:PATH`. */
@@ -16,6 +18,8 @@ export interface Credentials {
   readonly password: string;
 }
 
+type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
 export interface Answer {
   readonly status: number;
   readonly text: string;
@@ -28,10 +32,11 @@ export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
 }
 
-const ANSWER_MS_MAX = 10_000;
+/** Leaving may take as long as catching up another voter takes. */
+const ANSWER_MS_MAX = 30_000;
 
 /** Calls an agent's REST API as any client would. Any status is an answer; rejects with NoAnswer when there is none. */
-export function call(target: Target, method: "GET" | "POST", path: string, body?: unknown): Promise<Answer> {
+export function call(target: Target, method: Method, path: string, body?: unknown): Promise<Answer> {
   const payload = body === undefined ? null : Buffer.from(JSON.stringify(body));
   const unixPath = target.url.startsWith("unix:") ? target.url.slice("unix:".length) : null;
   if (unixPath === null && !isWebAddress(target.url)) {
@@ -68,10 +73,28 @@ export function call(target: Target, method: "GET" | "POST", path: string, body?
   });
 }
 
-/** Calls, and demands a 2xx. Rejects with NoAnswer that repeats what the agent said. */
-export async function get(target: Target, path: string): Promise<unknown> {
-  const { status, json, text } = await call(target, "GET", path);
-  if (status >= 200 && status < 300 && json !== null) return json;
+/** Calls, and demands a 2xx with a body that `read` can read. Rejects with NoAnswer that repeats what the agent said. */
+export async function demand<T>(
+  target: Target,
+  method: Method,
+  path: string,
+  read: (body: unknown) => T | null,
+  body?: unknown,
+): Promise<T> {
+  const found = read(await succeed(target, method, path, body));
+  if (found === null) throw new NoAnswer(`${target.url}${path} answered in an unknown form`);
+  return found;
+}
+
+/** Calls, and demands a 2xx; its body, null when there is none. Rejects with NoAnswer that repeats what the agent said. */
+export async function succeed(
+  target: Target,
+  method: Method,
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
+  const { status, json, text } = await call(target, method, path, body);
+  if (status >= 200 && status < 300) return json;
   if (status === 401) {
     throw new NoAnswer(
       target.credentials === null
@@ -79,7 +102,8 @@ export async function get(target: Target, path: string): Promise<unknown> {
         : `${target.url} does not accept these credentials`,
     );
   }
-  throw new NoAnswer(`${target.url} answered ${status} to GET ${path}: ${text.slice(0, 500)}`);
+  const said = checked(NativeError, json)?.error.message;
+  throw new NoAnswer(said ?? `${target.url} answered ${status} to ${method} ${path}: ${text.slice(0, 500)}`);
 }
 
 function isWebAddress(url: string): boolean {

@@ -4,10 +4,11 @@ import { Command, InvalidArgumentError, Option } from "commander";
 
 import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 
+import { changeCluster, clusterTable, handOver, leaveCluster, readCluster } from "./cluster.ts";
 import { NoAnswer, type Credentials, type Target } from "./client.ts";
 import { DevRefused } from "./dev/layout.ts";
 import { runDev } from "./dev/run.ts";
-import { listMembers, membersTable } from "./members.ts";
+import { listMembers, membersTable, removeMember } from "./members.ts";
 import { readStatus, statusTable } from "./status.ts";
 
 const DEFAULT_SOCKET = "unix:/run/muster/muster.sock";
@@ -50,6 +51,49 @@ connecting(program.command("members").description("list the members of the clust
     print(options, members, () => membersTable(members));
   },
 );
+
+connecting(program.command("remove").description("take a host that is gone out of the cluster for good"))
+  .argument("<host>", "its name, peer id, uuid or uid")
+  .option("--force", "also a host that is alive")
+  .action(async (host: string, options: Connection & { force?: true }) => {
+    await removeMember(await targetOf(options), host, options.force === true);
+    print(options, { removed: host }, () => `${host} is out of the cluster`);
+  });
+
+connecting(program.command("leave").description("take this host out of its cluster")).action(
+  async (options: Connection) => {
+    const left = await leaveCluster(await targetOf(options));
+    print(options, left, () => `this host has left ${left.cluster}`);
+  },
+);
+
+connecting(program.command("leader").description("hand leadership over to another host"))
+  .option("--to <host>", "who is to lead; the best suited when left out")
+  .action(async (options: Connection & { to?: string }) => {
+    const leader = await handOver(await targetOf(options), options.to);
+    print(options, leader, () => `${leader.leader} leads now`);
+  });
+
+const cluster = program.command("cluster").description("show or change what holds for the whole cluster");
+
+connecting(cluster.command("get").description("show the cluster and its settings")).action(
+  async (options: Connection) => {
+    const found = await readCluster(await targetOf(options));
+    print(options, found, () => clusterTable(found));
+  },
+);
+
+connecting(cluster.command("set").description("change settings of the cluster"))
+  .option("--candidate-pool-size <n>", "how many members vote or stand by at most", wholeNumber(1, 1024))
+  .option("--failed-after-ms <ms>", "how long a dead member is waited for", wholeNumber(1000, 86_400_000))
+  .action(async (options: Connection & { candidatePoolSize?: number; failedAfterMs?: number }) => {
+    const { candidatePoolSize, failedAfterMs } = options;
+    const changed = await changeCluster(await targetOf(options), {
+      ...(candidatePoolSize === undefined ? {} : { candidate_pool_size: candidatePoolSize }),
+      ...(failedAfterMs === undefined ? {} : { failed_after_ms: failedAfterMs }),
+    });
+    print(options, changed, () => clusterTable(changed));
+  });
 
 try {
   await program.parseAsync();

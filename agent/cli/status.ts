@@ -1,4 +1,4 @@
-import { get, NoAnswer, type Target } from "#agent/cli/client.ts";
+import { demand, type Target } from "#agent/cli/client.ts";
 import { table } from "#agent/cli/print.ts";
 import { checked } from "#shared/contract/check.ts";
 import { AgentStatus } from "#shared/contract/native.ts";
@@ -6,14 +6,13 @@ import { AgentStatus } from "#shared/contract/native.ts";
 const PATH = "/muster/v1/status";
 
 /** How the asked agent is. */
-export async function readStatus(target: Target): Promise<AgentStatus> {
-  const status = checked(AgentStatus, await get(target, PATH));
-  if (status === null) throw new NoAnswer(`${target.url}${PATH} answered in an unknown form`);
-  return status;
+export function readStatus(target: Target): Promise<AgentStatus> {
+  return demand(target, "GET", PATH, (body) => checked(AgentStatus, body));
 }
 
 export function statusTable({ agent, bootstrap, cluster, registry }: AgentStatus): string {
-  const reason = bootstrap.error_code === null ? "" : ` (${bootstrap.error_code})`;
+  const why = bootstrap.error_code ?? bootstrap.reason;
+  const reason = why === null ? "" : ` (${why})`;
   const rows: (readonly [string, string])[] = [
     ["agent", `${agent.name} ${agent.software_version}`],
     ["peer id", agent.peer],
@@ -23,9 +22,11 @@ export function statusTable({ agent, bootstrap, cluster, registry }: AgentStatus
   ];
   if (cluster !== null) {
     rows.push(
-      ["role", registry.role],
+      ["role", agent.role ?? registry.role],
       ["leader", registry.leader ?? "none known"],
       ["voters", registry.voters.join(" ")],
+      ["standing by", registry.standbys.length === 0 ? "nobody" : registry.standbys.join(" ")],
+      ["failed", cluster.failed.length === 0 ? "none" : cluster.failed.join(" ")],
       ["applied", `${registry.applied} of ${registry.commit}, ${age(registry.age_ms)}`],
       ["writes", registry.quorum ? "yes" : `no majority; missing: ${registry.missing.join(" ")}`],
     );

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { call, get, NoAnswer, type Target } from "#agent/cli/client.ts";
+import { call, demand, NoAnswer, succeed, type Target } from "#agent/cli/client.ts";
 import { listMembers, membersTable } from "#agent/cli/members.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "muster-cli-"));
@@ -23,7 +23,9 @@ const MEMBER = {
   external_addrs: [],
   api_urls: ["unix:/x", "https://10.0.0.1:9443"],
   mesh_addrs: [],
-  rack_id: null,
+  rack_id: "a",
+  failed_since_ms: 5,
+  etag: null,
   software_version: "0.1.0",
   added_at_ms: 1,
   cores: 4,
@@ -35,6 +37,7 @@ function handler(): Server {
   return createServer((request, response) => {
     const answers: Record<string, [number, string]> = {
       "/muster/v1/members": [200, JSON.stringify({ members: [{ ...MEMBER, from_a_newer_version: true }] })],
+      "/refused": [409, '{"error":{"code":"change_refused","message":"cannot do that: why","facts":{}}}'],
       "/secret": [401, "{}"],
       "/broken": [503, '{"error":{"message":"no majority"}}'],
       "/no-json": [200, "<html>"],
@@ -97,16 +100,29 @@ describe("a call", () => {
   });
 });
 
-describe("get", () => {
+describe("succeed", () => {
   test("says what to do without credentials, and repeats what the agent said", async () => {
-    await expect(get(overTcp, "/secret")).rejects.toThrow(
+    await expect(succeed(overTcp, "GET", "/secret")).rejects.toThrow(
       /wants credentials: give --user and --password-file/,
     );
     const credentials = { username: "me", password: "wrong" };
-    await expect(get({ ...overTcp, credentials }, "/secret")).rejects.toThrow(
+    await expect(succeed({ ...overTcp, credentials }, "GET", "/secret")).rejects.toThrow(
       "does not accept these credentials",
     );
-    await expect(get(overTcp, "/broken")).rejects.toThrow(/answered 503 to GET \/broken: .*no majority/);
+    await expect(succeed(overTcp, "GET", "/broken")).rejects.toThrow(
+      /answered 503 to GET \/broken: .*no majority/,
+    );
+  });
+});
+
+describe("demand", () => {
+  test("an agent's refusal is told in the agent's own words", async () => {
+    await expect(demand(overTcp, "POST", "/refused", () => ({}))).rejects.toThrow(/^cannot do that: why$/);
+  });
+
+  test("sends method and body, and hands over what could be read", async () => {
+    const echo = await demand(overUnix, "PATCH", "/any", (body) => body, { a: 1 });
+    expect(echo).toMatchObject({ method: "PATCH", body: '{"a":1}' });
   });
 });
 
@@ -114,8 +130,8 @@ describe("members", () => {
   test("are read from an agent of a newer version, too, and shown as a table", async () => {
     const lines = membersTable(await listMembers(overUnix)).split("\n");
     expect(lines).toEqual([
-      "NAME    ROLE    STATUS  CORES  MEMORY   ADDRESS   URL",
-      "host-1  leader  alive   4      8.0 GiB  10.0.0.1  https://10.0.0.1:9443",
+      "NAME    ROLE    STATUS         ZONE  CORES  MEMORY   ADDRESS   URL",
+      "host-1  leader  alive, failed  a     4      8.0 GiB  10.0.0.1  https://10.0.0.1:9443",
     ]);
   });
 
