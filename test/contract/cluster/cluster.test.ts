@@ -86,7 +86,7 @@ describe("a follower of the event stream", () => {
     return kinds[random.below(kinds.length)] ?? { type: "zone.create", name: "z" };
   }
 
-  test.each([1, 2, 3, 4])(
+  test.each([1, 2, 3, 4, 5, 6])(
     "holds what the registry holds, through deaths of its agent, agents that are behind, and snapshots (seed %i)",
     async (seed) => {
       const random = new Prng(seed);
@@ -128,7 +128,7 @@ describe("a follower of the event stream", () => {
       for (let round = 0; round < 6; round += 1) {
         await writes(random.below(10));
         const victim = replicas.host(1 + random.below(5));
-        switch (random.below(3)) {
+        switch (random.below(4)) {
           case 0: {
             // Its agent dies; another goes on with it. The dead one comes back.
             const dead = at;
@@ -148,6 +148,19 @@ describe("a follower of the event stream", () => {
             move(victim);
             await replicas.clock.advance(500);
             replicas.mesh.heal();
+            break;
+          }
+          case 2: {
+            // It is away, and comes back to an agent that has started anew since and cannot tell what was before.
+            follower.pause();
+            await agentOf(victim).cutOff();
+            await replicas.kill(victim);
+            await writes(1 + random.below(30));
+            await replicas.restart(victim);
+            await open(victim);
+            await writes(random.below(10));
+            await replicas.settled();
+            move(victim);
             break;
           }
           default:

@@ -24,7 +24,7 @@ export class Follower {
   weights: unknown = null;
   readonly told: Told[] = [];
   #lastId: string | null = null;
-  #at: Served;
+  #at: Served | null;
   #response: IncomingMessage | null = null;
 
   constructor(at: Served) {
@@ -42,11 +42,19 @@ export class Follower {
     this.#response?.destroy();
   }
 
+  /** Is away until it goes on somewhere. */
+  pause(): void {
+    this.#at = null;
+    this.#response?.destroy();
+  }
+
   /** Reads, and comes back whenever it is cut off, until the signal. */
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener("abort", () => this.#response?.destroy());
     while (!signal.aborted) {
       const at = this.#at;
+      await new Promise((resolve) => setImmediate(resolve));
+      if (at === null) continue;
       try {
         this.#response = await at.stream(this.#lastId);
         for await (const event of events(this.#response)) {
@@ -54,7 +62,7 @@ export class Follower {
           await this.#take(at, event);
         }
       } catch {
-        await new Promise((resolve) => setImmediate(resolve)); // Refused or cut off: it comes back.
+        // Refused or cut off: it comes back.
       }
     }
   }
