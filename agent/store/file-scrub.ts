@@ -10,6 +10,12 @@ const GROWING = /^(?:\d+\.(?:ldb|sst|log)|MANIFEST-\d+|CURRENT)$/;
 /** Bytes under one remembered checksum; also what is read in one go. */
 const PIECE_BYTES = 256 * 1024;
 
+/** A pass over all files takes so many calls … */
+const CALLS = 5;
+/** … as long as a call then reads no less and no more than this: the most is some milliseconds of work. */
+const CALL_BYTES_MIN = 2 * PIECE_BYTES;
+const CALL_BYTES_MAX = 16 * 1024 * 1024;
+
 /** A piece as it was first seen; the last one of a file may have grown since. */
 interface Piece {
   readonly bytes: number;
@@ -39,10 +45,10 @@ export class FileScrub {
     this.#next = 0;
   }
 
-  /** Reads about so many bytes, and at most every file once. Throws StoreDamaged. */
-  async read(bytes: number): Promise<void> {
+  /** Reads the next part of a pass. Throws StoreDamaged. */
+  async next(): Promise<void> {
     if (this.#files.length === 0) await this.#begin();
-    let left = bytes;
+    let left = this.#budget;
     for (let file = this.#files[0]; file !== undefined && left > 0; file = this.#files[0]) {
       const read = await this.#readFile(file, left);
       left -= Math.max(read.bytes, 1);
@@ -50,6 +56,14 @@ export class FileScrub {
       this.#files.shift();
       this.#next = 0;
     }
+  }
+
+  /** Bytes for one call. What nobody has read yet is read fast: until then its damage cannot be told. */
+  get #budget(): number {
+    let known = 0;
+    for (const pieces of this.#known.values()) for (const { bytes } of pieces) known += bytes;
+    if (known === 0) return CALL_BYTES_MAX;
+    return Math.min(CALL_BYTES_MAX, Math.max(CALL_BYTES_MIN, Math.ceil(known / CALLS)));
   }
 
   async #begin(): Promise<void> {

@@ -6,11 +6,9 @@ import { REJOIN_ADVICE, openRecord } from "./record.ts";
 import type { LevelSnapshotStore } from "./snapshot-store.ts";
 import { StoreDamaged } from "#agent/ports/store.ts";
 
-/** Entries and bytes of the log read back in one call: a log of 8,192 entries in nine calls. */
-const ENTRIES = 1024;
+/** Entries and bytes of the log read back in one call: a log of 8,192 entries, which is a long one, in twelve. */
+const ENTRIES = 700;
 const ENTRY_BYTES = 1024 * 1024;
-/** Bytes of the database's files read in one call: some milliseconds of work. */
-const FILE_BYTES = 16 * 1024 * 1024;
 
 /**
  * Reads back what lies at rest, a piece at a time and round and round, so that damage is found while others still hold what was
@@ -53,7 +51,7 @@ export class Scrub {
   /** One piece of each. Null when it is as it was written, or while the database is closed. */
   async next(): Promise<StoreDamaged | null> {
     try {
-      await this.#files.read(FILE_BYTES);
+      await this.#files.next();
       await this.#readEntries();
       this.#part = (await this.#snapshots.check(this.#part)) ?? 0;
       return null;
