@@ -6,6 +6,8 @@ import { draw } from "./workload.ts";
 
 /** Attempts at a write with an Idempotency-Key. */
 const ATTEMPTS_MAX = 4;
+/** Share of the writes with a key whose first answer the client does not hear. */
+const UNHEARD = 0.2;
 /** Most a client thinks between two calls. Milliseconds. */
 const THINK_MS_MAX = 15;
 /** Zones that clients play with: the newest few, so that they meet. */
@@ -105,14 +107,19 @@ export class Clients {
   /** One wish, tried again under its key while its outcome is unknown: one operation from the first call to the last answer. */
   async #perform(prng: Prng, client: number, wish: Wish): Promise<Call> {
     const asked = performance.now();
+    // As if the answer had been lost on its way: the write must not take effect again, and must be answered alike.
+    let unheard = wish.key !== null && prng.chance(UNHEARD);
     let unknown = false;
     for (let attempts = 1; ; attempts += 1) {
       const agent = prng.pick(this.#agents.filter(({ name }) => !this.#away.has(name)));
       const life = this.#lifeOf(agent.name);
       const outcome = await attempt(agent, wish);
-      unknown ||= outcome.type === "unknown";
+      unknown ||= outcome.type === "unknown" || unheard;
       const again = wish.key !== null && attempts < ATTEMPTS_MAX && !this.#stopped;
-      if (unknown && again && outcome.type !== "answered") continue;
+      if (unknown && again && (outcome.type !== "answered" || unheard)) {
+        unheard = false;
+        continue;
+      }
       // A refusal is certain about its own attempt only.
       const told = unknown && outcome.type === "refused" ? { ...outcome, type: "unknown" as const } : outcome;
       return this.#record(client, wish, asked, { name: agent.name, life }, told);

@@ -46,7 +46,7 @@ type Verdict<State, Input, Output> =
   | { readonly kind: "undecided"; readonly configurations: number };
 
 /** Configurations looked at before the search gives up; some seconds. */
-const CONFIGURATIONS_MAX = 500_000;
+const CONFIGURATIONS_MAX = 200_000;
 
 /** Looks for an order. Cost: near linear when there is one, bounded by the budget when there is none. */
 export function linearize<State, Input, Output>(
