@@ -45,8 +45,8 @@ type Verdict<State, Input, Output> =
   /** The search cost more than allowed. Neither yes nor no: a test must not pass on it. */
   | { readonly kind: "undecided"; readonly configurations: number };
 
-/** Configurations looked at before the search gives up; some seconds. */
-const CONFIGURATIONS_MAX = 200_000;
+/** Configurations looked at before the search gives up. A good history needs a few for each operation. */
+const CONFIGURATIONS_MAX = 50_000;
 
 /** Looks for an order. Cost: near linear when there is one, bounded by the budget when there is none. */
 export function linearize<State, Input, Output>(

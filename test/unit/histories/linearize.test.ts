@@ -361,7 +361,7 @@ describe("cost", () => {
   });
 
   test("a search that costs too much says so", () => {
-    const writes = Array.from({ length: 12 }, (_, i): Line => [2, 100 + i, set(`v${i}`), DONE]);
+    const writes = Array.from({ length: 10 }, (_, i): Line => [2, 100 + i, set(`v${i}`), DONE]);
     const lines: Line[] = [REGISTERED, ...writes, [200, 201, READ, uriOf("nobody's")]];
     expect(linearize(nodeModel, history(lines), { configurationsMax: 500 })).toEqual({
       kind: "undecided",
