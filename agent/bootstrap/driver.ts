@@ -21,6 +21,9 @@ import { AppError } from "#shared/errors/app-error.ts";
 /** How often a running attempt is looked at. Milliseconds. */
 const TICK_MS = 1000;
 
+/** Pause before the outcome of an attempt is saved again, after the disk refused it. Milliseconds. */
+const SAVE_AGAIN_MS = 1000;
+
 /** The attempt under way. */
 interface Attempt {
   readonly number: number;
@@ -39,7 +42,7 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   #state: BootstrapState = { name: "idle" };
   #uid: number | null = null;
   #attempt: Attempt | null = null;
-  #closed = false;
+  readonly #closing = new AbortController();
   /** Turns of the machine, one after the other. */
   #turns: Promise<unknown> = Promise.resolve();
 
@@ -74,7 +77,8 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   }
 
   async start(action: BootstrapAction, request: BootstrapRequest): Promise<void> {
-    if (this.#closed) throw new AppError("overloaded", { what: "this agent" }, "this agent is stopping");
+    if (this.#closing.signal.aborted)
+      throw new AppError("overloaded", { what: "this agent" }, "this agent is stopping");
     if (this.#state.name === "idle" && this.#state.retired === this.#deps.host.peer) {
       const text = "this agent is out of its cluster and starts anew with another key; try again in a moment";
       throw new AppError("overloaded", { what: "this agent" }, text);
@@ -89,7 +93,7 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
 
   /** Stops a running attempt, which takes back what it did and ends in `error`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     await this.#turns;
     const message = "the agent was stopped during the attempt; what it had begun is undone, try again";
     this.#attempt?.stop.abort(new AttemptFailed({ code: "internal_error", details: { message } }));
@@ -180,14 +184,21 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     if (failure === null) log.info({ action, attempt, tookMs }, "bootstrap completed");
     else
       log.warn({ action, attempt, tookMs, code: failure.code, details: failure.details }, "bootstrap failed");
-    try {
-      await this.#send({ type: "ended", attempt, failure, at: clock.now() });
-    } catch (error) {
-      // The disk took neither outcome: the next start finds a half-done attempt and settles it.
-      log.error(
-        { action, attempt, err: error },
-        "the outcome of the bootstrap could not be saved; restart the agent",
-      );
+    await this.#end({ type: "ended", attempt, failure, at: clock.now() });
+  }
+
+  /** Until the disk takes the outcome nobody else may begin anything here. A stop leaves the attempt half-done for the next start. */
+  async #end(event: BootstrapEvent): Promise<void> {
+    const { clock, log } = this.#deps;
+    for (;;) {
+      try {
+        await this.#send(event);
+        return;
+      } catch (error) {
+        log.error({ event: event.type, err: error }, "the outcome of the bootstrap could not be saved yet");
+      }
+      await clock.sleep(SAVE_AGAIN_MS, this.#closing.signal).catch(() => undefined);
+      if (this.#closing.signal.aborted) return;
     }
   }
 

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { FakeHost, FOUNDER, request } from "./fake-host.ts";
 import { FakeStrangers } from "./fake-strangers.ts";
+import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import { isKind } from "#shared/errors/app-error.ts";
 import type { ErrorKind } from "#shared/errors/kinds.ts";
@@ -303,16 +304,37 @@ describe("closing", () => {
   });
 });
 
-test("an outcome that the disk refuses stays open until the next start, which settles it", async () => {
-  host.disk.beforeWrite = async () => {
-    if (host.disk.seen.cluster !== null && host.driver.state.name === "running") throw new Error("EIO");
-  };
-  await host.driver.start("create_cluster", CREATE);
-  await until(() => host.log.matching("could not be saved").length > 0);
-  expect(host.driver.state.name).toBe("running");
-  host.disk.beforeWrite = () => Promise.resolve();
-  expect(await host.restart()).toMatchObject({ name: "error" });
-  expect(host.disk.durable.cluster).toBeNull();
+describe("an outcome that the disk refuses", () => {
+  let refuses = true;
+  let driver: BootstrapDriver;
+
+  beforeEach(async () => {
+    refuses = true;
+    const { store } = host.deps;
+    const save: typeof store.save = (state) =>
+      refuses && state.name === "completed" ? Promise.reject(new Error("EIO")) : store.save(state);
+    driver = new BootstrapDriver({ ...host.deps, store: { ...store, save } });
+    await driver.resume();
+    await driver.start("create_cluster", CREATE);
+    await until(() => host.log.matching("could not be saved").length > 0);
+    expect(driver.state.name).toBe("running");
+  });
+
+  test("is saved as soon as the disk takes it", async () => {
+    await host.clock.until(() => host.log.matching("could not be saved").length > 2, 10_000);
+    refuses = false;
+    await host.clock.until(() => driver.state.name !== "running", 2000);
+    expect(driver.state).toMatchObject({ name: "completed", action: "create_cluster" });
+    expect(host.disk.durable.bootstrap.name).toBe("completed");
+    expect(host.clock.timers).toBe(0);
+  });
+
+  test("stays open when the agent ends before, and the next start settles it", async () => {
+    await driver[Symbol.asyncDispose]();
+    expect(driver.state.name).toBe("running");
+    expect(await host.restart()).toMatchObject({ name: "error" });
+    expect(host.disk.durable.cluster).toBeNull();
+  });
 });
 
 /** The attempt waits at this step until the test lets it go on. */
