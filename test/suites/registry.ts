@@ -82,6 +82,21 @@ export function registrySuite(name: string, make: () => Promise<RegistryHarness>
         expect((await zone("b", { key: "k", by: "somebody else" })).result.ok).toBe(true);
       });
 
+      test("takes place only while what is expected is so", async () => {
+        const submit = (name: string, version: number): Promise<Submitted> => {
+          const expect = { topic: "zones", id: "1", version } as const;
+          return harness.wait(registry.submit({ type: "zone.rename", id: 1, name }, { ...BY, expect }));
+        };
+        const { index } = await zone("a");
+        const late = { ok: false, refusal: { kind: "precondition_failed", facts: { what: "zones 1" } } };
+        expect((await submit("b", 0)).result).toEqual(late);
+        const renamed = await submit("b", index);
+        expect(renamed.result.ok).toBe(true);
+        expect((await submit("c", index)).result).toEqual(late);
+        expect(zones()).toEqual(["b"]);
+        expect(registry.state.versions.get("zones/1")).toBe(renamed.index);
+      });
+
       test("a caller that has given up before gets its own reason, and nothing is written", async () => {
         const reason = new Error("the caller hung up");
         const given = registry.submit(
