@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { dialMultiaddr, listenMultiaddr, reachableAddrs } from "#agent/mesh/addresses.ts";
+import { dialMultiaddr, ipv4Places, listenMultiaddr, reachableAddrs } from "#agent/mesh/addresses.ts";
 
 const PEER = "12D3KooWBqXTMWQSLFmnyiv1DWBpTGtXfVVmyULYD7eFNgVBDK5h";
 
@@ -53,5 +53,19 @@ describe("mesh addresses", () => {
     ]);
     const both = ["/ip6/::1/tcp/1", "/ip4/10.0.0.1/tcp/1"];
     expect(reachableAddrs(["/ip6/::1/tcp/1", "/ip4/10.0.0.1/tcp/1"], both)).toEqual(both);
+  });
+
+  test("what a beacon tells of: IPv4, and not this host alone", () => {
+    const actual = [
+      `/ip4/10.0.0.1/tcp/9444/p2p/${PEER}`,
+      "/ip4/192.168.7.1/tcp/9500",
+      "/ip4/127.0.0.1/tcp/9444",
+      "/ip6/2001:db8::7/tcp/9444",
+      "/dns4/host/tcp/9444",
+    ];
+    expect(ipv4Places(actual)).toEqual([
+      { address: "10.0.0.1", port: 9444 },
+      { address: "192.168.7.1", port: 9500 },
+    ]);
   });
 });
