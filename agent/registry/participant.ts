@@ -86,6 +86,8 @@ export class Participant {
   readonly disk: DiskSide;
   readonly #guard: StateGuard;
   #beat: Disposable | null = null;
+  /** Why it has ended; its state is served on where nothing takes its place. */
+  #stopped: AppError | null = null;
 
   constructor(deps: ReplicaDeps & Shared, beginning: Beginning, options: ReplicaOptions) {
     const { transport, stores, clock, log, membership, watchers, session } = deps;
@@ -244,6 +246,7 @@ export class Participant {
   }
 
   async stop(reason: AppError): Promise<void> {
+    this.#stopped = reason;
     this.#intake.stop(reason);
     this.#feed.stop();
     await this.#guard.stop(reason);
@@ -281,6 +284,7 @@ export class Participant {
     index: number,
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<number> {
+    if (this.#stopped !== null && index > this.#machine.index) return Promise.reject(this.#stopped);
     return this.#waiters.wait(index, this.#machine.index, options);
   }
 

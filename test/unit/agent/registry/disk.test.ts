@@ -214,6 +214,10 @@ describe("a disk that is full", () => {
     await replicas.clock.advance(10_000);
     expect(victim.replica.status().halted).toContain("Input/output error");
     await expect(replicas.zone(victim, "refused")).rejects.toMatchObject({ kind: "quorum_lost" });
+    const { applied } = victim.replica.status();
+    expect(await victim.replica.waitForIndex(applied, { timeoutMs: 1000 })).toBe(applied);
+    const late = victim.replica.waitForIndex(applied + 5, { timeoutMs: 1000 });
+    await expect(replicas.wait(late, 2000)).rejects.toMatchObject({ kind: "quorum_lost" });
     victim.disk.broken = null;
     await replicas.settled();
     expect(names(victim)).toEqual(["during"]);
