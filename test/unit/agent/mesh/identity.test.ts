@@ -52,6 +52,23 @@ describe("identity", () => {
     );
   });
 
+  test("is replaced once its peer id was removed for good, and the old one is kept, unread by others", async () => {
+    const { peerId: old } = await loadIdentity(dir);
+    const fresh = await loadIdentity(dir, { owner: old, retired: old });
+    expect(fresh.peerId).not.toBe(old);
+    expect((await readdir(dir)).toSorted()).toEqual(["peer-key.json", "peer-key.retired.json"]);
+    expect((await stat(join(dir, "peer-key.retired.json"))).mode & 0o777).toBe(0o600);
+    // Killed before the store was told, killed between the two files, and ever after.
+    expect((await loadIdentity(dir, { owner: old, retired: old })).peerId).toBe(fresh.peerId);
+    await rm(file());
+    const { peerId } = await loadIdentity(dir, { owner: old, retired: old });
+    expect((await loadIdentity(dir, { owner: peerId, retired: old })).peerId).toBe(peerId);
+    await rm(file());
+    await expect(loadIdentity(dir, { owner: peerId, retired: old })).rejects.toMatchObject({
+      kind: "path_error",
+    });
+  });
+
   test.each(["", "{}", '{"version":1,"type":"Ed25519","private_key":"AAAA"}'])(
     "is refused, not replaced, when it is damaged: %s",
     async (content) => {

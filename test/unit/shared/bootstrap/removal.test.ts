@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+
+import { isRemoved, type MembershipAnswer } from "#shared/bootstrap/removal.ts";
+
+const own = (others: string) => ({
+  clusterId: "c",
+  incarnation: 2,
+  others: new Set(others.split("")),
+  index: 100,
+});
+
+const say = (peer: string, more: Partial<MembershipAnswer> = {}): MembershipAnswer => ({
+  peer,
+  clusterId: "c",
+  incarnation: 2,
+  removedAt: 101,
+  ...more,
+});
+
+const no = (peer: string): MembershipAnswer => say(peer, { removedAt: null });
+
+test.each<[string, string, MembershipAnswer[], boolean]>([
+  ["nobody answers", "abc", [], false],
+  ["the only other member says so", "a", [say("a")], true],
+  ["of two others one says so, the other is silent", "ab", [say("a")], false],
+  ["of two others both say so", "ab", [say("a"), say("b")], true],
+  ["of two others one says no", "ab", [say("a"), no("b")], false],
+  ["two of four, the others are silent", "abcd", [say("a"), say("b")], true],
+  ["two say so, two do not", "abcd", [say("a"), say("b"), no("c"), no("d")], false],
+  ["three say so, one does not", "abcd", [say("a"), say("b"), say("c"), no("d")], true],
+  ["one says so twice", "abc", [say("a"), say("a")], false],
+  ["strangers say so", "abc", [say("a"), say("x"), say("y")], false],
+  ["members of another cluster", "ab", [say("a"), say("b", { clusterId: "other" })], false],
+  ["members of another incarnation", "ab", [say("a"), say("b", { incarnation: 3 })], false],
+  ["a removal from before what it has seen of itself", "ab", [say("a"), say("b", { removedAt: 100 })], false],
+  ["in a cluster of one nobody can", "", [say("a")], false],
+])("%s", (_what, others, answers, expected) => {
+  expect(isRemoved(own(others), answers)).toBe(expected);
+});
