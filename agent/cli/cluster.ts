@@ -32,11 +32,10 @@ export function leaveCluster(target: Target): Promise<Left> {
   return demand(target, "POST", "/muster/v1/leave", (body) => checked(Left, body));
 }
 
-export function clusterTable({ id, name, rack_aware, members, settings }: Cluster): string {
+export function clusterTable({ id, name, rack_aware, settings }: Cluster): string {
   const rows: (readonly [string, string])[] = [
     ["name", name],
     ["id", id],
-    ["members", String(members)],
     ["rack-aware", rack_aware ? "yes" : "no"],
     ["candidate pool size", String(settings.candidate_pool_size)],
     ["failed after", `${settings.failed_after_ms} ms`],

@@ -70,13 +70,12 @@ export type Member = Static<typeof Member>;
 export const MemberList = Type.Object({ members: Type.Array(Member) });
 export type MemberList = Static<typeof MemberList>;
 
-/** GET and PATCH cluster. */
+/** GET and PATCH cluster: one record of the registry and nothing else, so that its ETag is what If-Match compares. */
 export const Cluster = Type.Object({
   id: Type.String(),
   name: Type.String(),
   rack_aware: Type.Boolean(),
   created_at_ms: Type.Integer(),
-  members: Type.Integer(),
   settings: Type.Object({
     /** How many members at most vote or stand by to vote. */
     candidate_pool_size: Type.Integer(),

@@ -26,7 +26,7 @@ export const clusterRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; quer
   });
 };
 
-function toCluster({ registry: { cluster, members } }: Queries): Cluster {
+function toCluster({ registry: { cluster } }: Queries): Cluster {
   if (cluster === null) throw new AppError("not_in_cluster", {});
   const { id, name, rackAware, createdAt, settings } = cluster;
   return {
@@ -34,7 +34,6 @@ function toCluster({ registry: { cluster, members } }: Queries): Cluster {
     name,
     rack_aware: rackAware,
     created_at_ms: createdAt,
-    members: members.size,
     settings: {
       candidate_pool_size: settings.candidatePoolSize,
       failed_after_ms: settings.failedAfterMs,

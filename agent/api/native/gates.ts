@@ -28,7 +28,7 @@ export const READ_MEMBERS: FastifyContextConfig = {
 export const READ_HOSTS: FastifyContextConfig = { ...READ, shows: { topics: ["members"], partly: true } };
 export const READ_SETTINGS: FastifyContextConfig = {
   ...READ_CLUSTER,
-  shows: { topics: ["cluster", "members"] },
+  shows: { topics: ["cluster"] },
 };
 export const READ_STATUS: FastifyContextConfig = {
   ...READ,

@@ -23,6 +23,7 @@ const VERSIONED = [
   "/api/v1/registry/nodes/new",
   "/api/v1/registry/node",
   `/api/v1/registry/node/${NODE}`,
+  "/muster/v1/cluster",
 ];
 const UNVERSIONED = [
   "/muster/v1/members",

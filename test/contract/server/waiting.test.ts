@@ -48,7 +48,7 @@ const ROUTES: Readonly<Record<string, { readonly path: string; readonly woken: r
   "/muster/v1/members": { path: "/muster/v1/members", woken: ["member"] },
   "/muster/v1/hosts": { path: "/muster/v1/hosts", woken: ["member"] },
   "/muster/v1/hosts/:name": { path: "/muster/v1/hosts/host-2", woken: ["member"] },
-  "/muster/v1/cluster": { path: "/muster/v1/cluster", woken: ["member", "cluster"] },
+  "/muster/v1/cluster": { path: "/muster/v1/cluster", woken: ["cluster"] },
   "/muster/v1/status": { path: "/muster/v1/status", woken: ["member", "cluster"] },
 };
 
