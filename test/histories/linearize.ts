@@ -19,6 +19,8 @@ export interface Model<State, Input, Output> {
   readonly init: State;
   /** The state after the operation; null when this output is impossible here. The output is undefined when nobody knows it. */
   step(state: State, input: Input, output: Output | undefined): NonNullable<State> | null;
+  /** Whether an operation with this answer changes no state whatever. */
+  isRead(input: Input, output: Output): boolean;
   /** Equal for equal states only. */
   key(state: State): string;
   /** Equal for operations with the same effect in every state; without it, those with the same input. */
@@ -134,7 +136,8 @@ class Search<State, Input, Output> {
     let furthest = start;
     let configurations = 0;
     const stack = [start];
-    for (let here = stack.pop(); here !== undefined; here = stack.pop()) {
+    for (let popped = stack.pop(); popped !== undefined; popped = stack.pop()) {
+      const here = this.#withReads(popped);
       if (here.at === this.#returns.length) return { kind: "linearizable", order: orderOf(here) };
       if (!this.#isNew(here)) continue;
       configurations += 1;
@@ -143,6 +146,27 @@ class Search<State, Input, Output> {
       stack.push(...this.#next(here));
     }
     return { kind: "not_linearizable", counterexample: this.#counterexample(furthest) };
+  }
+
+  /**
+   * Puts every read into the order that is under way and fits here: it can never stand better. Without this, every set of
+   * the reads under way would be a configuration of its own.
+   */
+  #withReads(from: Configuration<State, Input, Output>): Configuration<State, Input, Output> {
+    let here = from;
+    for (let at = -1; at !== here.at && here.at < this.#returns.length;) {
+      at = here.at;
+      const { pending } = this.#returns[at] as Return<Input, Output>;
+      for (const item of pending) {
+        const { input, completed } = item.operation;
+        if (completed === null || (item.bit & here.known) !== 0n) continue;
+        if (!this.#model.isRead(input, completed.output)) continue;
+        if (this.#model.step(here.state, input, completed.output) === null) continue;
+        here = { ...here, known: here.known | item.bit, placed: item, parent: here };
+      }
+      here = this.#advance(here, true);
+    }
+    return here;
   }
 
   /** Every operation that may come next, the one whose answer is due as the last: it is tried first. */

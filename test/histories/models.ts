@@ -38,6 +38,7 @@ export const counterModel: RegistryModel<number> = {
   },
   key: String,
   effect: () => "next id",
+  isRead,
   describe,
 };
 
@@ -52,6 +53,7 @@ export const zonesModel: RegistryModel<Zones> = {
     return choose(possible, result);
   },
   key: keyOfZones,
+  isRead,
   describe,
 };
 
@@ -60,6 +62,7 @@ export const nodeModel: RegistryModel<Node> = {
   init: "unregistered",
   step: (node, action, result) => choose(nodeAfter(node, action), result),
   key: (node) => JSON.stringify(node),
+  isRead,
   describe,
 };
 
@@ -72,8 +75,14 @@ export const placementModel: RegistryModel<Placement> = {
       .map(([node, zone]) => `${node} ${zone}`)
       .toSorted()
       .join(",")}`,
+  isRead,
   describe,
 };
+
+/** A refusal changes nothing either. */
+function isRead({ type }: Action, result: Result): boolean {
+  return type === "read_zones" || type === "read_node" || result.type === "error";
+}
 
 function choose<State>(possible: Possible<State>, result: Result | undefined): State | null {
   const found = possible.find(([would]) => result === undefined || sameResult(would, result));

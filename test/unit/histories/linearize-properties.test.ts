@@ -21,6 +21,7 @@ const cell: Model<string, Input, string> = {
           : [`${count}${input}`, "ok"];
     return output === undefined || output === answer ? after : null;
   },
+  isRead: (input) => input === "get",
   key: (state) => state,
   describe: (input, output) => `${input} → ${output}`,
 };
