@@ -2,7 +2,9 @@ import { describe, expect, test } from "vitest";
 
 import { DiskWatch, type Watched } from "#agent/registry/disk-watch.ts";
 import { DiskRoom } from "#agent/registry/disk-room.ts";
+import { loadBeginning } from "#agent/registry/start.ts";
 import { StoreDamaged, WriteFailed } from "#agent/ports/store.ts";
+import { emptyState } from "#shared/registry/reduce.ts";
 import { isKind } from "#shared/errors/app-error.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeMesh } from "#test/support/fake-mesh.ts";
@@ -216,9 +218,12 @@ describe("a disk that is full", () => {
     await expect(replicas.zone(victim, "refused")).rejects.toMatchObject({ kind: "quorum_lost" });
     const { applied } = victim.replica.status();
     expect(await victim.replica.waitForIndex(applied, { timeoutMs: 1000 })).toBe(applied);
+    const release = hang(victim); // While the stores are opened anew.
+    await replicas.clock.advance(2000);
     const late = victim.replica.waitForIndex(applied + 5, { timeoutMs: 1000 });
     await expect(replicas.wait(late, 2000)).rejects.toMatchObject({ kind: "quorum_lost" });
     victim.disk.broken = null;
+    release();
     await replicas.settled();
     expect(names(victim)).toEqual(["during"]);
   });
@@ -241,6 +246,14 @@ describe("a disk that is full", () => {
     await replicas.settled();
     for (const host of replicas.hosts)
       expect(names(host).toSorted()).toEqual(["kept", "yes 1", "yes 2", "yes 3"]);
+  });
+
+  test("a log that has lost what was already applied is damage, not a reason to go back", async () => {
+    const stores = openMemoryStores(new MemoryDisk());
+    const held = { ...emptyState(), index: 5 };
+    await expect(loadBeginning(stores, held)).rejects.toThrow(
+      "log entries 1 to 5 were committed and are missing",
+    );
   });
 
   test("an agent without a cluster can write again, too", async () => {

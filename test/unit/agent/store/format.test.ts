@@ -1,4 +1,5 @@
-import { cp } from "node:fs/promises";
+import { cp, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
@@ -90,6 +91,14 @@ describe("a store of format 1", () => {
       await migrateUntil(2); // Once more, a step further.
       expect((await load()).entries).toEqual(entries(11, 10 + MANY));
     }
+  });
+
+  test("leaves nothing of it in LevelDB's own log, whose damage is not told", async () => {
+    await writeFormat1();
+    await load();
+    const names = (await readdir(folder.dir)).filter((name) => name.endsWith(".log"));
+    const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder.dir, name))).size));
+    expect(Math.max(...sizes)).toBeLessThan(MANY);
   });
 
   test("a torn end is cut as before, damage in the middle stays damage", async () => {
