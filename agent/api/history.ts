@@ -1,4 +1,6 @@
 import type { Queries } from "#agent/api/ports.ts";
+import type { Expectation } from "#shared/registry/command.ts";
+import { versionOf } from "#shared/registry/versions.ts";
 
 /** Characters of the cluster's id that tell one cluster from another. */
 const ID_CHARS = 8;
@@ -32,6 +34,11 @@ export class History {
     if (name === null || !stamp.startsWith(`${name}-`)) return null;
     const digits = stamp.slice(name.length + 1);
     return /^\d{1,15}$/.test(digits) ? Number(digits) : null;
+  }
+
+  /** Whether what is expected is certainly past: this agent may be behind the others, never ahead, and versions only grow. */
+  isPast({ topic, id, version }: Expectation): boolean {
+    return versionOf(this.#queries.registry, topic, id) > version;
   }
 
   #name(): string | null {

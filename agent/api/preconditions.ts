@@ -53,7 +53,7 @@ export function expectationOf(
   const version = tag.weak ? null : history.indexOf(tag.opaque);
   // No record has an id that is too long to be expected.
   const expectation = version === null ? null : checked(Expectation, { ...target, version });
-  if (expectation === null) throw failed(`${target.topic} ${target.id}`.trimEnd());
+  if (expectation === null) throw preconditionFailed(target);
   return expectation;
 }
 
@@ -73,6 +73,11 @@ function tagsIn(field: string, header: string): Tag[] {
     const opaque = found[2] ?? "";
     return { weak: found[1] !== undefined, opaque, text: `"${opaque}"` };
   });
+}
+
+/** What the caller knows of this is out of date. */
+export function preconditionFailed({ topic, id }: Target): AppError {
+  return failed(`${topic} ${id}`.trimEnd());
 }
 
 function bad(field: string, rule: string): AppError {

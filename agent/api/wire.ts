@@ -6,7 +6,7 @@ import type { Gate } from "#agent/api/gate.ts";
 import { hangUpSignal } from "#agent/api/hang-up.ts";
 import type { History } from "#agent/api/history.ts";
 import type { Principal, Target, WriteContext } from "#agent/api/ports.ts";
-import { expectationOf } from "#agent/api/preconditions.ts";
+import { expectationOf, preconditionFailed } from "#agent/api/preconditions.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { BadField } from "#shared/errors/kinds.ts";
 import { HTTP_BODY_BYTES_MAX } from "#shared/lib/limits.ts";
@@ -68,7 +68,10 @@ export function writeContext(request: FastifyRequest, target: Target | null = nu
   const by = request.principal;
   if (by === null) throw new AppError("unauthenticated", {});
   const key = idempotencyKey(request);
-  const expect = expectationOf(request, request.server.history, target);
+  const { history } = request.server;
+  const expect = expectationOf(request, history, target);
+  // Judged before anything is done, where that is safe; a repeated key is answered as the first time.
+  if (expect !== undefined && key === undefined && history.isPast(expect)) throw preconditionFailed(expect);
   return {
     by,
     ...(key === undefined ? {} : { key }),
