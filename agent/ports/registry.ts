@@ -42,7 +42,7 @@ export interface Registry {
   status(): RegistryStatus;
   /**
    * Proposes a command (on the leader, wherever it is) and answers once it is applied HERE. Rejects with AppError:
-   * quorum_lost (certainly not in the log), outcome_unknown (may be), overloaded, not_in_cluster, idempotency_key_reused.
+   * quorum_lost and disk_full (certainly not in the log), outcome_unknown (may be), overloaded, not_in_cluster, idempotency_key_reused.
    * A reducer's refusal is a result, not a rejection.
    */
   submit(
