@@ -13,6 +13,9 @@ import { Served } from "./served.ts";
 /** Small enough that a few dozen writes make a snapshot and forget the log behind it. */
 const EAGER = { snapshotEntries: 20, logTailEntries: 5 };
 
+/** Deaths in a row may cost the voters their leader and each other; only that it ends is of interest here. Virtual milliseconds. */
+const SETTLE_MS = 300_000;
+
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
@@ -159,7 +162,7 @@ describe("a follower of the event stream", () => {
             await replicas.restart(victim);
             await open(victim);
             await writes(random.below(10));
-            await replicas.settled();
+            await replicas.settled(SETTLE_MS);
             move(victim);
             break;
           }
@@ -172,7 +175,7 @@ describe("a follower of the event stream", () => {
             await writes(60);
             replicas.mesh.heal();
         }
-        await replicas.settled();
+        await replicas.settled(SETTLE_MS);
       }
       const last = Math.max(...changed);
       await replicas.clock.until(() => follower.index >= last, 120_000);
