@@ -1,22 +1,22 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { AUTH, leaderOf, TestFleet, untilVoters, type AgentProcess } from "#test/support/agents.ts";
 import type { Answer } from "#test/support/http.ts";
 
-// Coming and going, with real processes. Each test makes a cluster of its own.
+// Coming and going, with real processes: one cluster of four, tests run in order and leave it whole.
 
 let fleet: TestFleet;
-let agents: AgentProcess[];
+let agents: AgentProcess[] = [];
 
-beforeEach(async () => {
+beforeAll(async () => {
   fleet = await TestFleet.create();
-  agents = [];
+  agents = await fleet.formed(4);
 });
 
-afterEach(async () => {
+afterAll(async () => {
   await fleet[Symbol.asyncDispose]();
 });
 
@@ -45,6 +45,21 @@ const others = (but: AgentProcess): AgentProcess[] => agents.filter((agent) => a
 
 const first = (list: readonly AgentProcess[]): AgentProcess => list[0] as AgentProcess;
 
+/** One agent with this role, once the leader sees all four alive and three of them voting. */
+async function ofRole(role: string): Promise<AgentProcess> {
+  const leader = await leaderOf(agents);
+  let found: AgentProcess | undefined;
+  await leader.until(`sees a whole cluster and a ${role}`, async () => {
+    const members = await membersOf(leader);
+    const whole = members.length === 4 && members.every(({ liveness }) => liveness === "alive");
+    const voting = members.filter((member) => ["leader", "voter"].includes(member.role)).length;
+    const name = members.find((member) => member.role === role)?.name;
+    found = agents.find((agent) => agent.name === name);
+    return whole && voting === 3 && found !== undefined;
+  });
+  return found as AgentProcess;
+}
+
 /** Waits until it is `idle` and answers as another peer than before; the reason that it gives. */
 async function untilAnew(agent: AgentProcess, before: string): Promise<string> {
   await agent.until("is idle under another peer id", async () => {
@@ -59,8 +74,85 @@ async function joinsAnew(agent: AgentProcess, sponsor: AgentProcess): Promise<vo
   await agent.untilState("completed");
 }
 
+test("leadership is handed over on demand, asked of any agent", async () => {
+  const to = await ofRole("voter");
+  const asked = await ofRole("standby");
+  const answer = await asked.post("/muster/v1/leader", { to: to.name });
+  expect([answer.status, answer.json.leader]).toEqual([200, to.name]);
+  expect((await asked.post("/api/v1/zone", { name: "under another" })).status).toBe(200);
+  expect((await leaderOf(agents)).name).toBe(to.name);
+
+  const unknown = await asked.post("/muster/v1/leader", { to: "nobody" });
+  expect(unknown.status).toBe(404);
+});
+
+test("the failed mark comes after the grace on all agents, and goes when the host is back", async () => {
+  const leader = await leaderOf(agents);
+  const patched = await leader.call("/muster/v1/cluster", {
+    method: "PATCH",
+    auth: AUTH,
+    body: { settings: { failed_after_ms: 3000 } },
+  });
+  expect(patched.json.settings.failed_after_ms).toBe(3000);
+  const lost = first(others(leader));
+  await lost.stop("SIGKILL");
+  for (const agent of others(lost)) {
+    await agent.until(`counts ${lost.name} as failed`, async () => {
+      return ((await memberOf(agent, lost.name))?.failed_since_ms ?? null) !== null;
+    });
+    expect((await agent.get("/muster/v1/status")).json.cluster.failed).toEqual([lost.name]);
+  }
+  await lost.start();
+  await lost.until("is counted as well again", async () => {
+    const own = await memberOf(lost, lost.name);
+    return own !== undefined && own.failed_since_ms === null;
+  });
+  await leader.call("/muster/v1/cluster", {
+    method: "PATCH",
+    auth: AUTH,
+    body: { settings: { failed_after_ms: 60_000 } },
+  });
+});
+
+test("a dead voter is replaced and removed; it comes back, hears of it, and joins anew", async () => {
+  const leader = await leaderOf(agents);
+  const dead = await ofRole("voter");
+  const spare = await ofRole("standby");
+  const before = (await memberOf(leader, dead.name)) as MemberView;
+  await dead.stop("SIGKILL");
+  const alive = others(dead);
+  await leader.until(`knows that ${dead.name} is dead`, async () => {
+    return (await memberOf(leader, dead.name))?.liveness === "dead";
+  });
+
+  expect((await remove(leader, dead.name)).status).toBe(204);
+  await untilVoters(alive, 3);
+  expect((await memberOf(leader, spare.name))?.role).toBe("voter");
+  expect((await spare.post("/api/v1/zone", { name: "without it" })).status).toBe(200);
+
+  await dead.start();
+  expect(await untilAnew(dead, before.peer)).toContain("while it was away");
+  expect((await dead.get("/muster/v1/status")).json.bootstrap.reason).toContain("while it was away");
+  await joinsAnew(dead, spare);
+  const after = (await memberOf(leader, dead.name)) as MemberView;
+  expect([after.uuid, after.peer === before.peer]).toEqual([before.uuid, false]);
+  expect((await dead.post("/api/v1/zone", { name: "with it" })).status).toBe(200);
+});
+
+test("a live member is removed by force only, and goes to idle by itself", async () => {
+  const leader = await leaderOf(agents);
+  const goes = first(others(leader));
+  const before = (await memberOf(leader, goes.name)) as MemberView;
+  const refused = await remove(leader, goes.name);
+  expect([refused.status, refused.json.error.code]).toEqual([409, "change_refused"]);
+  expect((await remove(leader, goes.name, "?force=true")).status).toBe(204);
+  expect(await untilAnew(goes, before.peer)).toContain("was removed from its cluster");
+  await untilVoters(others(goes), 3);
+  await joinsAnew(goes, leader);
+  expect(await membersOf(goes)).toHaveLength(4);
+});
+
 test("the leader leaves: others lead and vote, its nodes stay, and it joins anew as the same host under another key", async () => {
-  agents = await fleet.formed(4);
   const leader = await leaderOf(agents);
   const rest = others(leader);
   const before = (await memberOf(leader, leader.name)) as MemberView;
@@ -89,92 +181,4 @@ test("the leader leaves: others lead and vote, its nodes stay, and it joins anew
   expect(after.peer).not.toBe(before.peer);
   expect(after.uid).toBeGreaterThan(before.uid);
   expect((await leader.post("/api/v1/zone", { name: "back" })).status).toBe(200);
-});
-
-test("the last member cannot leave, and says so", async () => {
-  agents = await fleet.formed(1);
-  const alone = first(agents);
-  const refused = await alone.post("/muster/v1/leave", undefined);
-  expect([refused.status, refused.json.error.code]).toEqual([409, "change_refused"]);
-  expect(refused.json.error.message).toContain("the last member");
-  expect((await alone.post("/api/v1/zone", { name: "as before" })).status).toBe(200);
-});
-
-test("a dead voter is replaced and removed; it comes back, hears of it, and joins anew", async () => {
-  agents = await fleet.formed(4);
-  const leader = await leaderOf(agents);
-  const spare = agents[3] as AgentProcess;
-  const dead = agents.find((agent) => agent !== leader && agent !== spare) as AgentProcess;
-  const before = (await memberOf(leader, dead.name)) as MemberView;
-  expect(before.role).toBe("voter");
-  await dead.stop("SIGKILL");
-  const alive = others(dead);
-  await leader.until(`knows that ${dead.name} is dead`, async () => {
-    return (await memberOf(leader, dead.name))?.liveness === "dead";
-  });
-
-  expect((await remove(leader, dead.name)).status).toBe(204);
-  await untilVoters(alive, 3);
-  expect((await memberOf(leader, spare.name))?.role).toBe("voter");
-  expect((await spare.post("/api/v1/zone", { name: "without it" })).status).toBe(200);
-
-  await dead.start();
-  expect(await untilAnew(dead, before.peer)).toContain("while it was away");
-  expect((await dead.get("/muster/v1/status")).json.bootstrap.reason).toContain("while it was away");
-  await joinsAnew(dead, spare);
-  const after = (await memberOf(leader, dead.name)) as MemberView;
-  expect([after.uuid, after.peer === before.peer]).toEqual([before.uuid, false]);
-  // The identity that it had is never let in again; the reason stays on disk until it is in a cluster.
-  expect((await dead.post("/api/v1/zone", { name: "with it" })).status).toBe(200);
-});
-
-test("a live member is removed by force only, and goes to idle by itself", async () => {
-  agents = await fleet.formed(3);
-  const leader = await leaderOf(agents);
-  const goes = first(others(leader));
-  const before = (await memberOf(leader, goes.name)) as MemberView;
-  const refused = await remove(leader, goes.name);
-  expect([refused.status, refused.json.error.code]).toEqual([409, "change_refused"]);
-  expect((await remove(leader, goes.name, "?force=true")).status).toBe(204);
-  expect(await untilAnew(goes, before.peer)).toContain("was removed from its cluster");
-  await untilVoters(others(goes), 1);
-  await joinsAnew(goes, leader);
-  await untilVoters(agents, 3);
-});
-
-test("the failed mark comes after the grace on all agents, and goes when the host is back", async () => {
-  agents = await fleet.formed(3);
-  const leader = await leaderOf(agents);
-  const patched = await leader.call("/muster/v1/cluster", {
-    method: "PATCH",
-    auth: AUTH,
-    body: { settings: { failed_after_ms: 3000 } },
-  });
-  expect(patched.json.settings.failed_after_ms).toBe(3000);
-  const lost = first(others(leader));
-  await lost.stop("SIGKILL");
-  for (const agent of others(lost)) {
-    await agent.until(`counts ${lost.name} as failed`, async () => {
-      return ((await memberOf(agent, lost.name))?.failed_since_ms ?? null) !== null;
-    });
-    expect((await agent.get("/muster/v1/status")).json.cluster.failed).toEqual([lost.name]);
-  }
-  await lost.start();
-  await lost.until("is counted as well again", async () => {
-    const own = await memberOf(lost, lost.name);
-    return own !== undefined && own.failed_since_ms === null;
-  });
-});
-
-test("leadership is handed over on demand, asked of any agent", async () => {
-  agents = await fleet.formed(3);
-  const old = await leaderOf(agents);
-  const [to, asked] = others(old) as [AgentProcess, AgentProcess];
-  const answer = await asked.post("/muster/v1/leader", { to: to.name });
-  expect([answer.status, answer.json.leader]).toEqual([200, to.name]);
-  expect((await asked.post("/api/v1/zone", { name: "under another" })).status).toBe(200);
-  expect((await leaderOf(agents)).name).toBe(to.name);
-
-  const unknown = await asked.post("/muster/v1/leader", { to: "nobody" });
-  expect(unknown.status).toBe(404);
 });
