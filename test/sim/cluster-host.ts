@@ -9,7 +9,15 @@ import { SimTransport } from "./cluster-transport.ts";
 import { watchCore } from "./cluster-watch.ts";
 import { NoClusterYet, type Contact } from "#agent/bootstrap/contact.ts";
 import type { BootstrapDriver } from "#agent/bootstrap/driver.ts";
-import { buildBootstrap, buildGroup, comeBack, speakForItself, type Group } from "#agent/member.ts";
+import type { Departure } from "#agent/bootstrap/departure.ts";
+import {
+  buildBootstrap,
+  buildDeparture,
+  buildGroup,
+  comeBack,
+  speakForItself,
+  type Group,
+} from "#agent/member.ts";
 import { WriteFailed } from "#agent/ports/store.ts";
 import type { ReplicaOptions } from "#agent/registry/options.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
@@ -46,6 +54,7 @@ export interface Process extends Group {
   readonly life: Life;
   readonly clock: LifeClock;
   readonly bootstrap: BootstrapDriver;
+  readonly departure: Departure;
   readonly starts: number;
   /** Highest index that a default read of this process has shown. */
   shown: number;
@@ -148,10 +157,18 @@ export class SimHost {
     stack.defer(() => group.replica.stop());
     stack.use(group.replica.watchDisk(stores.disk, { reserveBytes: 1000 }));
     const bootstrap = stack.use(buildBootstrap(deps, group, { contact: this.#contact(life) }));
+    bootstrap.onChange(({ name }) => {
+      const { members, tombstones } = group.replica.state;
+      // Whoever says that it has joined holds the registry up to there.
+      if (life.alive && name === "completed" && !members.has(peer) && !tombstones.has(peer)) {
+        world.defect(new Error(`broken: ${peer} calls itself a member and does not hold the registry`));
+      }
+    });
     await comeBack(deps, group, bootstrap);
-    stack.use(speakForItself(deps, group, bootstrap));
+    const departure = buildDeparture(deps, group, bootstrap);
+    stack.use(speakForItself({ ...deps, departure }, group, bootstrap));
     stack.defer(() => group.replica.handOver(HAND_OVER_MS_MAX));
-    this.process = { ...group, life, clock, bootstrap, starts, shown: 0, haltedSinceMs: null };
+    this.process = { ...group, life, clock, bootstrap, departure, starts, shown: 0, haltedSinceMs: null };
     this.#stopping = () => stack.disposeAsync();
     world.note(`${peer} is up, start ${starts}, ${bootstrap.state.name}`);
   }

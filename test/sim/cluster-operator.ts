@@ -1,6 +1,5 @@
 import { SimHost, type HostWorld, type Process } from "./cluster-host.ts";
 import { GOOD_DISK } from "./cluster-disk.ts";
-import type { Clients } from "./cluster-clients.ts";
 import type { Faults } from "./cluster-faults.ts";
 import type { ClusterOracle } from "./cluster-oracle.ts";
 import { WriteFailed } from "#agent/ports/store.ts";
@@ -11,8 +10,6 @@ import { request } from "#test/unit/agent/bootstrap/fake-host.ts";
 const LOOK_MS = 250;
 /** How long an agent may stand still before it is started anew. Milliseconds. */
 const HALTED_MS = 6000;
-/** An attempt that takes longer than this once all is well will not end by itself. Milliseconds. */
-const STUCK_MS = 30_000;
 /** How likely the operator gives a host up whose joining broke off. */
 const GIVES_UP = 0.1;
 
@@ -20,7 +17,6 @@ interface OperatorWorld extends HostWorld {
   readonly faults: Faults;
   readonly hosts: SimHost[];
   readonly oracle: ClusterOracle;
-  readonly clients: Clients;
   members(): readonly SimHost[];
 }
 
@@ -60,17 +56,17 @@ export class Operator {
     for (const { disk } of this.#world.hosts) disk.weather = GOOD_DISK;
   }
 
-  /** Takes some member out for good, as long as enough are left for the cluster to go on: first its vote, then itself. */
+  /** Some member leaves, or is taken out by another one, as long as enough are left for the cluster to go on. */
   async remove(): Promise<void> {
-    const { prng, clients, oracle, count, defect } = this.#world;
+    const { prng, oracle, count, defect } = this.#world;
     const members = this.#world.members();
     const known = oracle.rules.hosts.filter(({ status }) => status === "active");
     if (known.length < 4 || members.length < 4) return;
     const { peer } = prng.pick(known);
-    const at = prng.pick(members);
+    const at = prng.chance(0.4) ? members.find((host) => host.peer === peer) : prng.pick(members);
     try {
-      await at.process?.replica.voteOut(peer);
-      clients.order(at, { type: "member.remove", peer });
+      await at?.process?.departure.remove(peer, { by: "operator", force: prng.chance(0.7) });
+      count("removals done");
     } catch (error) {
       if (error instanceof AppError) count(`removals: ${error.kind}`);
       else defect(error);
@@ -160,11 +156,7 @@ export class Operator {
       this.#restartHalted(host, process);
       return;
     }
-    if (name === "initiated" || name === "running") {
-      // An attempt whose outcome the disk refused: the agent's log tells the operator to restart it.
-      if (process.clock.now() - bootstrap.state.startedAt > STUCK_MS && this.#calm) host.crash(false);
-      return;
-    }
+    if (name === "initiated" || name === "running") return;
     if (name === "error") count(`join or create broken off: ${bootstrap.state.failure.code}`);
     if (name === "error" && this.#founded && prng.chance(GIVES_UP)) {
       this.#abandon(host);
