@@ -45,7 +45,7 @@ scenario(`join storm: ${STORM} hosts at once`, "long", async (bed) => {
 
 scenario("a joiner is killed at random moments and tries again", "long", async (bed) => {
   const members = await bed.formed(3);
-  await bed.startLoad();
+  await bed.startLoad({ writers: 1, pauseMs: 150 });
   const joiners = await bed.running(3);
   const atMs: number[] = [];
   for (const joiner of joiners) {
