@@ -1,4 +1,4 @@
-import { StoreDamaged } from "#agent/ports/store.ts";
+import { StoreDamaged, WriteFailed } from "#agent/ports/store.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 
 const NOT_PERMITTED =
@@ -14,6 +14,9 @@ export function explainFailure(error: unknown): string | null {
       return `${cause.facts.path}: ${NOT_PERMITTED}`;
     }
     if (cause instanceof AppError || cause instanceof StoreDamaged) return cause.message;
+    if (cause instanceof WriteFailed) {
+      return `the store cannot be written (${cause.message}); make room or mend the disk, then start the agent again`;
+    }
     const told = explainSystemError(cause);
     if (told !== null) return told;
     if (cause instanceof AggregateError) {

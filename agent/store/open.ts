@@ -3,7 +3,7 @@ import { chmod, mkdir, readdir } from "node:fs/promises";
 import { Level } from "level";
 
 import { LevelBootstrapStore } from "./bootstrap-store.ts";
-import { CountedWrites, beginCount } from "./counted-writes.ts";
+import { CountedWrites, beginCount, saysFull } from "./counted-writes.ts";
 import type { Database, Step } from "./database.ts";
 import { settleFormat } from "./format.ts";
 import { LevelDisk } from "./disk.ts";
@@ -14,7 +14,7 @@ import { REJOIN_ADVICE } from "./record.ts";
 import { Scrub } from "./scrub.ts";
 import { LevelSnapshotStore } from "./snapshot-store.ts";
 import type { Log } from "#agent/ports/log.ts";
-import { StoreDamaged, type StoreDisk, type Stores } from "#agent/ports/store.ts";
+import { StoreDamaged, WriteFailed, type StoreDisk, type Stores } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 /** All that is stored, and the disk that it is stored on. */
@@ -22,7 +22,7 @@ export type DiskStores = Stores & { readonly disk: StoreDisk } & AsyncDisposable
 
 /**
  * Opens the database in `dir`, making it if needed (readable by this user alone). One process at a time. Rejects with
- * AppError path_error (in use, not writable, written by a newer version) or StoreDamaged.
+ * AppError path_error (in use, not writable, written by a newer version), WriteFailed (no room) or StoreDamaged.
  */
 export async function openStores(dir: string, deps: { readonly log: Log }): Promise<DiskStores> {
   await makePrivate(dir);
@@ -38,7 +38,7 @@ export async function openStores(dir: string, deps: { readonly log: Log }): Prom
     return storesOn(db, await CountedWrites.open(db, `${dir}.written`), deps.log, dir);
   } catch (error) {
     await db.close();
-    throw error;
+    throw saysFull(error) ? new WriteFailed(error, { full: true }) : error;
   }
 }
 

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:net";
 import { expect, test } from "vitest";
 
 import { explainFailure } from "#agent/explain-failure.ts";
-import { StoreDamaged } from "#agent/ports/store.ts";
+import { StoreDamaged, WriteFailed } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 function listen(server: Server, port: number, address: string): Promise<Error | number> {
@@ -40,6 +40,13 @@ test("what our own parts say is said as it is", () => {
   expect(explainFailure(locked)).toBe("/d: another agent runs on this data directory");
   expect(explainFailure(new StoreDamaged("the log is damaged", "join anew"))).toBe(
     "the log is damaged; join anew",
+  );
+});
+
+test("a store that cannot be written", () => {
+  const cause = new Error("IO error: /d/store/000003.log: No space left on device");
+  expect(explainFailure(new WriteFailed(cause, { full: true }))).toMatch(
+    /^the store cannot be written \(IO error: .*No space left on device\); make room/,
   );
 });
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
+import { explainFailure } from "#agent/explain-failure.ts";
 import { WriteFailed } from "#agent/ports/store.ts";
 import { openStores, type DiskStores } from "#agent/store/open.ts";
 import type { Entry } from "#shared/consensus/messages.ts";
@@ -67,6 +68,15 @@ async function appendUntilFailed(
 }
 
 describe.skipIf(!mounts)(`a disk that fills up${mounts ? "" : " (needs root, to mount a tmpfs)"}`, () => {
+  test("is no place to begin; told in one sentence, and begun once there is room", async () => {
+    await fill();
+    const error: unknown = await openHere().catch((reason: unknown) => reason);
+    expect(explainFailure(error)).toContain("No space left on device");
+    await rm(ballast);
+    await using stores = await openHere();
+    expect((await stores.identity.host()).starts).toBe(1);
+  });
+
   test("takes nothing more until the stores are opened anew, and then all that was acknowledged is there", async () => {
     await using stores = await openHere();
     let last = 0;
