@@ -19,7 +19,7 @@ export interface Wish {
 }
 
 /** How long a client waits for an answer. Milliseconds; less than an agent may take, so some outcomes stay unknown. */
-const ANSWER_MS = 4000;
+const PATIENCE_MS = 4000;
 
 /** Refusals that are answers of the registry, judged when the command was applied. */
 const ANSWERS: ReadonlySet<string> = new Set([
@@ -42,14 +42,18 @@ const OPEN: ReadonlySet<string> = new Set(["outcome_unknown", "request_expired"]
 const NOT_CONNECTED: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
 
 /** One request and what it came to. Never rejects: no answer is an outcome, too. */
-export async function attempt(agent: Asked, { action, read, key }: Wish): Promise<Call["outcome"]> {
+export async function attempt(
+  agent: Asked,
+  { action, read, key }: Wish,
+  patienceMs: number | null,
+): Promise<Call["outcome"]> {
   const { method, path, body } = toRequest(action);
   const query = read === null ? "" : `?consistency=${read.consistency}&min_index=${read.min_index}&wait=2s`;
   try {
     const answer = await call(`${agent.plainUrl}/api/v1/${path}${query}`, {
       method,
       auth: AUTH,
-      timeoutMs: ANSWER_MS,
+      timeoutMs: patienceMs ?? PATIENCE_MS,
       headers: key === null ? {} : { "idempotency-key": key },
       ...(body !== undefined && { body }),
     });

@@ -32,6 +32,10 @@ export class Clients {
   #stopped = false;
   #zones: readonly number[] = [];
   #acknowledged = 0;
+  #writesTried = 0;
+  #newestIndex = 0;
+  /** How long clients wait for an answer from now on. Milliseconds; null: as long as is usual. */
+  patienceMs: number | null = null;
 
   constructor(agents: readonly Asked[], options: Options) {
     this.#agents = agents;
@@ -62,6 +66,16 @@ export class Clients {
     return this.#acknowledged;
   }
 
+  /** Attempts at a write that have ended so far, however they did. */
+  get writesTried(): number {
+    return this.#writesTried;
+  }
+
+  /** Newest index that anybody was shown. */
+  get newestIndex(): number {
+    return this.#newestIndex;
+  }
+
   get history(): History {
     const { scenario, seed } = this.#options;
     return { scenario, seed, calls: this.#calls };
@@ -88,7 +102,7 @@ export class Clients {
   /** Asks this very agent once, even one that is away. */
   async ask(agent: Asked, wish: Wish): Promise<Call> {
     const [asked, life] = [performance.now(), this.#lifeOf(agent.name)];
-    return this.#record(0, wish, asked, { name: agent.name, life }, await attempt(agent, wish));
+    return this.#record(0, wish, asked, { name: agent.name, life }, await this.#attempt(agent, wish));
   }
 
   async #client(client: number): Promise<void> {
@@ -111,9 +125,9 @@ export class Clients {
     let unheard = wish.key !== null && prng.chance(UNHEARD);
     let unknown = false;
     for (let attempts = 1; ; attempts += 1) {
-      const agent = prng.pick(this.#agents.filter(({ name }) => !this.#away.has(name)));
+      const agent = prng.pick(await this.#present());
       const life = this.#lifeOf(agent.name);
-      const outcome = await attempt(agent, wish);
+      const outcome = await this.#attempt(agent, wish);
       unknown ||= outcome.type === "unknown" || unheard;
       const again = wish.key !== null && attempts < ATTEMPTS_MAX && !this.#stopped;
       if (unknown && again && (outcome.type !== "answered" || unheard)) {
@@ -123,6 +137,23 @@ export class Clients {
       // A refusal is certain about its own attempt only.
       const told = unknown && outcome.type === "refused" ? { ...outcome, type: "unknown" as const } : outcome;
       return this.#record(client, wish, asked, { name: agent.name, life }, told);
+    }
+  }
+
+  async #attempt(agent: Asked, wish: Wish): Promise<Call["outcome"]> {
+    const outcome = await attempt(agent, wish, this.patienceMs);
+    if (wish.read === null) this.#writesTried += 1;
+    if (outcome.type === "answered") this.#newestIndex = Math.max(this.#newestIndex, outcome.index ?? 0);
+    return outcome;
+  }
+
+  /** The agents that clients may ask, once there are any; all when nobody waits for that any more. */
+  async #present(): Promise<readonly Asked[]> {
+    for (;;) {
+      const present = this.#agents.filter(({ name }) => !this.#away.has(name));
+      if (present.length > 0) return present;
+      if (this.#stopped) return this.#agents;
+      await new Promise((resolve) => setTimeout(resolve, THINK_MS_MAX));
     }
   }
 

@@ -1,6 +1,7 @@
 import { explain } from "./explain.ts";
 import type { Action, Call, History, Result } from "./history.ts";
 import { linearize, partition, type Model, type Operation } from "./linearize.ts";
+import { doubledWrites, isAcknowledged, lostWrites } from "./losses.ts";
 import { counterModel, nodeModel, placementModel, zonesModel } from "./models.ts";
 import type { RunResult } from "./report.ts";
 import { brokenIndexes } from "./sessions.ts";
@@ -17,14 +18,14 @@ interface Judgement {
 
 /**
  * Judges what clients saw: writes and linearizable reads by models of the registry, all reads by what indexes promise and
- * what may be visible, and the last list of zones by what was acknowledged.
+ * what may be visible, and what is there at the end by what was acknowledged.
  */
 export function judge({ scenario, seed, calls }: History): Judgement {
-  const lost = lostZones(calls);
-  const doubled = doubledZones(calls);
+  const lost = lostWrites(calls);
+  const doubled = doubledWrites(calls);
   const problems = [
-    ...lost.map((zone) => `lost: ${zone}`),
-    ...doubled.map((zone) => `doubled: ${zone}`),
+    ...lost.map((write) => `lost: ${write}`),
+    ...doubled.map((write) => `doubled: ${write}`),
     ...calls.filter(isDefect).map((call) => `a defect: ${JSON.stringify(call).slice(0, 400)}`),
     ...some("index", brokenIndexes(calls)),
     ...some("view", brokenViews(calls)),
@@ -109,54 +110,9 @@ function withoutUri(operation: Operation<Action, Result>): Operation<Action, Res
   return { ...operation, completed: { ...completed, output: { type: "node", node } } };
 }
 
-function isAcknowledged({ outcome }: Call): boolean {
-  return outcome.type === "answered" && outcome.result.type !== "error";
-}
-
 /** An agent answered 500, or what no client should be answered. */
 function isDefect({ outcome }: Call): boolean {
   return outcome.type === "unknown" && outcome.reason.startsWith("unexpected");
-}
-
-/** Acknowledged creates that the last linearizable list lacks although nobody tried to delete them, and deletes it lacks. */
-function lostZones(calls: readonly Call[]): string[] {
-  const last = calls
-    .filter(({ read, action }) => read?.consistency === "linearizable" && action.type === "read_zones")
-    .findLast(({ outcome }) => outcome.type === "answered");
-  if (last?.outcome.type !== "answered" || last.outcome.result.type !== "zones") return [];
-  const ids = new Set(last.outcome.result.zones.map(({ id }) => id));
-  const deletes = calls.flatMap((call) =>
-    call.action.type === "delete_zone" && (isAcknowledged(call) || call.outcome.type === "unknown")
-      ? [call.action.zone]
-      : [],
-  );
-  return calls
-    .filter((call) => isAcknowledged(call) && call.ended_ms < last.invoked_ms)
-    .flatMap(({ action, outcome }) => {
-      if (outcome.type !== "answered") return [];
-      const { result } = outcome;
-      if (result.type === "id" && !ids.has(result.id) && !deletes.includes(result.id))
-        return [`zone ${result.id}`];
-      if (action.type === "delete_zone" && ids.has(action.zone)) return [`the delete of zone ${action.zone}`];
-      return [];
-    });
-}
-
-/** Ids that two creates were given, and creates refused for a name that only they had asked for: they met themselves. */
-function doubledZones(calls: readonly Call[]): string[] {
-  const creates = calls.filter(({ action }) => action.type === "create_zone");
-  const ids = creates.flatMap(({ outcome }) =>
-    outcome.type === "answered" && outcome.result.type === "id" ? [outcome.result.id] : [],
-  );
-  const names = Map.groupBy(creates, ({ action }) => (action.type === "create_zone" ? action.name : ""));
-  return [
-    ...ids.filter((id, place) => ids.indexOf(id) !== place).map((id) => `id ${id}`),
-    ...[...names].flatMap(([name, [only, ...others]]) =>
-      others.length === 0 && only?.outcome.type === "answered" && only.outcome.result.type === "error"
-        ? [`the zone ${name}`]
-        : [],
-    ),
-  ];
 }
 
 /** Longest time between two acknowledged writes, one after the other. Milliseconds. */

@@ -14,6 +14,7 @@ const DONE: Result = { type: "done" };
 const HOME: Action = { type: "create_zone", name: "home" };
 const NODE: Action = { type: "read_node", node: "n" };
 const LIST: Action = { type: "read_zones" };
+const set = (text: string): Action => ({ type: "set_uri", node: "n", uri: text });
 const uri = (text: string): Result => ({ type: "node", node: { zone: 1, uri: text } });
 const zones = (...ids: number[]): Result => ({
   type: "zones",
@@ -175,6 +176,41 @@ describe("what is planted is found", () => {
       /^doubled: the zone z4$/,
     ],
     [
+      "a lost uri",
+      [call(40, 41, set("c"), answered(14, DONE)), call(42, 43, NODE, answered(15, uri("b")), strict)],
+      /^lost: the uri of node n: set_uri, c; it is b$/,
+    ],
+    [
+      "a lost move",
+      [
+        call(40, 41, { type: "move_node", node: "n", zone: 3 }, answered(14, DONE)),
+        call(42, 43, NODE, answered(15, uri("b")), strict),
+      ],
+      /^lost: the zone of node n: move_node, 3; it is 1$/,
+    ],
+    [
+      "a lost unregistration",
+      [
+        call(40, 41, { type: "unregister_node", node: "n" }, answered(14, DONE)),
+        call(42, 43, NODE, answered(15, uri("b")), strict),
+      ],
+      /^lost: the uri of node n: unregister_node, null; it is b$/,
+    ],
+    [
+      "a lost registration",
+      [call(42, 43, NODE, answered(15, { type: "node", node: null }), strict)],
+      /^lost: the zone of node n: register_node, 1; it is null$/,
+    ],
+    [
+      "a uri that is back",
+      [
+        call(40, 41, set("c"), answered(14, DONE)),
+        call(42, 43, NODE, answered(14, uri("c")), strict),
+        call(44, 45, NODE, answered(15, uri("b")), strict),
+      ],
+      /^doubled: the uri of node n: b$/,
+    ],
+    [
       "an id that skips one",
       [call(40, 41, { type: "create_zone", name: "z5" }, answered(14, { type: "id", id: 5 }), at1)],
       /^zone ids: not linearizable/,
@@ -197,6 +233,26 @@ describe("what is planted is found", () => {
   ])("%s", (_what, more, told) => {
     expect(judged(...more)).toContainEqual(expect.stringMatching(told));
   });
+});
+
+test("what may have been replaced, or may yet take effect, is not missed", () => {
+  const strict = { read: "linearizable" } as const;
+  const lost: Call["outcome"] = { type: "unknown", reason: "ECONNRESET" };
+  expect(
+    judged(
+      // Two at once: either may have been the last.
+      call(40, 43, set("c"), answered(14, DONE)),
+      call(41, 42, set("d"), answered(15, DONE)),
+      call(44, 45, NODE, answered(15, uri("c")), strict),
+      // A write without an answer takes effect after one that was answered.
+      call(46, 47, set("e"), lost),
+      call(48, 49, set("f"), answered(16, DONE)),
+      call(50, 51, NODE, answered(17, uri("e")), strict),
+      call(52, 53, { type: "unregister_node", node: "n" }, lost),
+      call(54, 55, set("g"), answered(18, DONE)),
+      call(56, 57, NODE, answered(19, { type: "node", node: null }), strict),
+    ),
+  ).toEqual([]);
 });
 
 describe("a history in a file", () => {
