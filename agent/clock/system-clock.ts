@@ -2,9 +2,12 @@ import { performance } from "node:perf_hooks";
 
 import type { Clock } from "#agent/ports/clock.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
+import { Metronome } from "./metronome.ts";
 
 /** The machine's own clocks. Its timers never keep the process alive. */
 export class SystemClock implements Clock {
+  readonly #metronome = new Metronome({ nowMs: () => this.monotonicMs() });
+
   now(): EpochMs {
     return epochMs(Date.now());
   }
@@ -33,8 +36,6 @@ export class SystemClock implements Clock {
   }
 
   every(ms: number, callback: () => void): Disposable {
-    const timer = setInterval(callback, ms);
-    timer.unref();
-    return { [Symbol.dispose]: () => clearInterval(timer) };
+    return this.#metronome.every(ms, callback);
   }
 }

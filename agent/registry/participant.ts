@@ -1,13 +1,12 @@
 import { StateMachine } from "./apply.ts";
-import { BrokenJoins } from "./broken-joins.ts";
 import { DiskSide } from "./disk-side.ts";
-import { LeaderDuties } from "./duties.ts";
-import { FailureJudge } from "./failed.ts";
+import type { LeaderDuties } from "./duties.ts";
 import { Feed } from "./feed.ts";
 import { Freshness } from "./freshness.ts";
 import { Replacement } from "./replacement.ts";
-import { HandOver } from "./hand-over.ts";
+import type { HandOver } from "./hand-over.ts";
 import { SnapshotIntake } from "./intake.ts";
+import { leaderSide } from "./leader-side.ts";
 import { ConsensusLoop } from "./loop.ts";
 import type { ReplicaOptions } from "./options.ts";
 import { PullServer } from "./pulls.ts";
@@ -18,8 +17,7 @@ import { Standing } from "./standing.ts";
 import type { Beginning } from "./start.ts";
 import { Submitter } from "./submit.ts";
 import { SnapshotServer, type Packing } from "./transfer.ts";
-import { VoterKeeper } from "./voters.ts";
-import { VotingDesk } from "./voting.ts";
+import type { VotingDesk } from "./voting.ts";
 import { IndexWaiters } from "./waiters.ts";
 import type { Watchers } from "./watch.ts";
 import { check, type Complaints } from "./wire.ts";
@@ -204,30 +202,14 @@ export class Participant {
       }),
     });
     const ownSubmit = (command: Command): Promise<Submitted> => this.submit(command, { by: "agent" });
-    const keeper = new VoterKeeper({ loop, clock, log }, { ...options, self });
-    const duties = [
-      keeper,
-      new BrokenJoins({ log, submit: ownSubmit }, { ...options, self }),
-      new FailureJudge({
-        log,
-        submit: ownSubmit,
-        health: () => membership.self(),
-        hasQuorum: () => standing.status().quorum,
-      }),
-    ];
-    this.#duties = new LeaderDuties({ loop, machine, clock, isAlive, duties }, { self });
-    this.#handOver = new HandOver({
-      ...towardsLeader,
-      self,
-      nameOf: (peer) => machine.state.members.get(peer)?.name ?? peer,
-    });
-    this.disk = new DiskSide({ loop, log, self, standing, handOver: this.#handOver });
-    this.voting = new VotingDesk({
-      ...towardsLeader,
-      handOver: this.#handOver,
-      keeper,
-      duties: this.#duties,
-    });
+    const { duties, handOver, voting } = leaderSide(
+      { loop, machine, standing, transport, clock, log, membership, submit: ownSubmit },
+      options,
+    );
+    this.#duties = duties;
+    this.#handOver = handOver;
+    this.voting = voting;
+    this.disk = new DiskSide({ loop, log, self, standing, handOver });
   }
 
   start(): void {
@@ -353,6 +335,8 @@ export class Participant {
     this.#snapshots.onTurn();
     this.#waiters.expire(this.#machine.index);
     this.#guard.onTick();
+    // Repaired it may be before the next turn; whose state was wrong had better not lead all the same.
+    if (this.#machine.halted !== null) this.#onHalted();
   }
 
   /** Nothing will be applied here any more: callers need not wait, and somebody who can apply had better lead. */

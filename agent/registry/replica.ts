@@ -16,8 +16,8 @@ import { emptyState } from "#shared/registry/reduce.ts";
 import type { Command } from "#shared/registry/command.ts";
 
 const DEFAULTS: ReplicaOptions = {
-  tickMs: 50,
-  electionTicks: 20,
+  tickMs: 100,
+  electionTicks: 10,
   heartbeatTicks: 2,
   submitMs: 10_000,
   pullWaitMs: 1000,

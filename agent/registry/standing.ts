@@ -11,7 +11,7 @@ import { isVoter, quorumReached } from "#shared/consensus/quorum.ts";
 import type { CoreStatus } from "#shared/consensus/ready.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 
-/** A leader that a majority answered within this time (five heartbeats) serves what is newest. */
+/** A leader that a majority answered within this time (two heartbeats and their way) serves what is newest. */
 const FRESH_MAJORITY_MS = 500;
 /** A leader that no majority has answered for this long can write no more; the core itself notices a little later. */
 const LIVE_MAJORITY_MS = 1500;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
+import { Metronome } from "#agent/clock/metronome.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
 import { clockSuite } from "#test/suites/clock.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
@@ -35,5 +36,42 @@ describe("only in the fake", () => {
 
   test("until() says which condition never came true", async () => {
     await expect(new FakeClock().until(() => false, 100)).rejects.toThrow("not so within 100 ms");
+  });
+});
+
+describe("intervals of the system's clock", () => {
+  test("that divide each other share their wake-ups, whenever they were set", () => {
+    using _real = { [Symbol.dispose]: () => vi.useRealTimers() };
+    vi.useFakeTimers({ now: 17, toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const wakeUps = new Map<number, string>();
+    const metronome = new Metronome({ nowMs: () => performance.now() });
+    const note = (name: string) => (): void => {
+      const now = performance.now();
+      wakeUps.set(now, (wakeUps.get(now) ?? "") + name);
+    };
+    using _often = metronome.every(100, note("a"));
+    vi.advanceTimersByTime(33);
+    using _aswell = metronome.every(100, note("b"));
+    using _seldom = metronome.every(500, note("c"));
+    vi.advanceTimersByTime(1000);
+    expect(wakeUps.size).toBe(10);
+    expect([...wakeUps.values()].join(" ")).toMatch(/^(a |ab )(ab ){2,4}abc (ab ){4}abc( ab)*$/);
+  });
+
+  test("one that was late is called once and goes on from there", () => {
+    let now = 0;
+    using _real = { [Symbol.dispose]: () => vi.useRealTimers() };
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const metronome = new Metronome({ nowMs: () => now });
+    let calls = 0;
+    using _ticks = metronome.every(10, () => (calls += 1));
+    const pass = (ms: number): void => {
+      now += ms;
+      vi.runOnlyPendingTimers();
+    };
+    pass(1000);
+    expect(calls).toBe(1);
+    pass(10);
+    expect(calls).toBe(2);
   });
 });

@@ -53,7 +53,7 @@ describe("defaults", () => {
       paths: { persistent: "/var/lib/muster/persist", ephemeral: "/var/lib/muster/tmp", bigstore: null },
       bootstrap: { allowFrom: [] },
       log: { level: "info", format: "auto" },
-      raft: { tickMs: 50, heartbeatTicks: 2, electionTicks: 20 },
+      raft: { tickMs: 100, heartbeatTicks: 2, electionTicks: 10 },
       disk: { reserveBytes: 64 * 1024 * 1024 },
       password: { scryptN: 32_768 },
     });
@@ -84,7 +84,7 @@ describe("three sources, the later one wins key by key", () => {
         name: "from-flag",
         log: { level: "warn" },
         mesh: { listen: [{ address: "10.0.0.1", port: 1 }] },
-        raft: { tickMs: 10, heartbeatTicks: 10 },
+        raft: { tickMs: 10, heartbeatTicks: 20 },
       },
     });
   });
@@ -223,13 +223,13 @@ describe("contradictions", () => {
     ],
     [
       "election no longer than a few heartbeats",
-      ["--raft-election-ms", "400"],
+      ["--raft-election-ms", "800"],
       "--raft-election-ms: must be at least 5 times raft.heartbeat_ms",
     ],
     [
       "heartbeat between ticks",
       ["--raft-heartbeat-ms", "120"],
-      "--raft-heartbeat-ms: must be a multiple of raft.tick_ms (50)",
+      "--raft-heartbeat-ms: must be a multiple of raft.tick_ms (100)",
     ],
     ["scrypt cost", ["--password-scrypt-n", "20000"], "--password-scrypt-n: must be a power of two"],
   ])("%s", (_, argv, sentence) => {

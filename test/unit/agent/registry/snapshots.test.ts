@@ -37,6 +37,8 @@ describe("snapshots", () => {
     const before = replicas.registries()[0];
     for (const host of replicas.hosts) await replicas.kill(host);
     for (const host of replicas.hosts) await replicas.restart(host);
+    // A leader that has just been elected does not know yet what the last one had committed.
+    await replicas.wait(replicas.host(1).replica.readBarrier({ timeoutMs: 10_000 }));
     await replicas.settled();
     for (const { replica } of replicas.hosts) {
       const { members, zones } = replica.state;
