@@ -12,8 +12,8 @@ import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { StrangerTransport } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
-import { epochMs } from "#shared/lib/time.ts";
 import type { HostAddress, HostFacts } from "#shared/model/hardware.ts";
+import { makeFacts } from "#test/support/builders.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeInventory } from "#test/support/fake-inventory.ts";
 import { LocalRegistry } from "#test/support/local-registry.ts";
@@ -216,39 +216,5 @@ export function hostAddress(address: string, more: Partial<HostAddress> = {}): H
 }
 
 export function factsOf(addresses: HostAddress[]): HostFacts {
-  return {
-    static: {
-      cpu: {
-        cores: 2,
-        logical_cores: 2,
-        physical_cores: null,
-        sockets: null,
-        numa_nodes: null,
-        model: null,
-        architecture: "x64",
-      },
-      memory_total: 1e9,
-      os: {
-        version: "Debian GNU/Linux 12 (bookworm)",
-        family: null,
-        name: null,
-        semantic_version: null,
-        kernel: "6.1",
-        hostname: "host",
-        virtualization: null,
-      },
-      addresses,
-      bridge_interfaces: [],
-      software_version: "0.1.0",
-    },
-    live: {
-      memory_free: 1e8,
-      load: [0, 0, 0],
-      uptime_s: 1,
-      storage: [],
-      clock: { synchronized: true, source: null },
-    },
-    stale: [],
-    collected_at_ms: epochMs(0),
-  };
+  return makeFacts({ static: { addresses } });
 }

@@ -2,40 +2,17 @@ import { expect, test } from "vitest";
 
 import { isNews } from "#agent/inventory/news.ts";
 import type { HostFacts, LiveFacts } from "#shared/model/hardware.ts";
+import { makeFacts } from "#test/support/builders.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
 function facts(live: { memory?: number; disk?: number | null } & Partial<LiveFacts> = {}): HostFacts {
   const { memory = 10 * GIB, disk = 100 * GIB, ...rest } = live;
-  return {
-    static: {
-      cpu: {
-        cores: 2,
-        logical_cores: 2,
-        physical_cores: null,
-        sockets: null,
-        numa_nodes: null,
-        model: null,
-        architecture: "x86_64",
-      },
-      memory_total: 16 * GIB,
-      os: {
-        version: "Some Linux",
-        family: null,
-        name: null,
-        semantic_version: null,
-        kernel: "6.1",
-        hostname: "h",
-        virtualization: null,
-      },
-      addresses: [],
-      bridge_interfaces: [],
-      software_version: "0.1.0",
-    },
+  return makeFacts({
+    static: { memory_total: 16 * GIB },
     live: {
       memory_free: memory,
-      load: [0, 0, 0],
       uptime_s: 10,
       storage: [
         {
@@ -49,12 +26,9 @@ function facts(live: { memory?: number; disk?: number | null } & Partial<LiveFac
           rotational: null,
         },
       ],
-      clock: { synchronized: true, source: null },
       ...rest,
     },
-    stale: [],
-    collected_at_ms: 1,
-  };
+  });
 }
 
 test("the passing of time and the load are no news", () => {

@@ -3,6 +3,7 @@ import type { Clock } from "#agent/ports/clock.ts";
 import type { HostReport } from "#agent/ports/membership.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { epochMs } from "#shared/lib/time.ts";
+import { makeFacts } from "#test/support/builders.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeMesh, type FakeTransport } from "#test/support/fake-mesh.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
@@ -96,40 +97,6 @@ export function reportOf(peer: string, kernel: string, apiUrls: readonly string[
     name: `name of ${peer}`,
     apiUrls,
     meshAddrs: ["/ip4/10.0.0.1/tcp/9444"],
-    facts: {
-      static: {
-        cpu: {
-          cores: 2,
-          logical_cores: 2,
-          physical_cores: null,
-          sockets: null,
-          numa_nodes: null,
-          model: null,
-          architecture: "x86_64",
-        },
-        memory_total: 1024,
-        os: {
-          version: "Debian GNU/Linux 12 (bookworm)",
-          family: null,
-          name: null,
-          semantic_version: null,
-          kernel,
-          hostname: peer,
-          virtualization: null,
-        },
-        addresses: [],
-        bridge_interfaces: [],
-        software_version: "0.1.0",
-      },
-      live: {
-        memory_free: 512,
-        load: [0, 0, 0],
-        uptime_s: 1,
-        storage: [],
-        clock: { synchronized: null, source: null },
-      },
-      stale: [],
-      collected_at_ms: 1,
-    },
+    facts: makeFacts({ kernel }),
   };
 }
