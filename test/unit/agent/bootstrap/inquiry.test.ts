@@ -135,6 +135,13 @@ describe("a host that hears nothing of its cluster", () => {
       await clock.advance(30_000);
     }
     own.quorum = false;
+    const status = own.status.bind(own);
+    own.status = () => ({ ...status(), leader: "a" }); // It catches up with what a leader told it.
+    {
+      await using _inquiry = inquire();
+      await clock.advance(30_000);
+    }
+    own.status = status;
     {
       await using _inquiry = inquire(false);
       await clock.advance(30_000);

@@ -74,6 +74,21 @@ describe("the mark of a failed member", () => {
     await replicas.clock.until(() => failedAt(leaderOf(replicas), lost) !== null, 10_000);
   });
 
+  test("so does one that leads again", async () => {
+    const replicas = await Replicas.form(5);
+    await configure(replicas, { failed_after_ms: 20_000 });
+    const old = leaderOf(replicas);
+    const lost = follower(replicas);
+    await replicas.kill(lost);
+    await replicas.clock.advance(15_000);
+    await replicas.wait(old.replica.lead(null));
+    await replicas.wait(old.replica.lead(old.peer));
+    await replicas.clock.until(() => replicas.leader === old);
+    await replicas.clock.advance(15_000);
+    expect(failedAt(old, lost)).toBeNull();
+    await replicas.clock.until(() => failedAt(old, lost) !== null, 10_000);
+  });
+
   test("without a majority nobody is marked", async () => {
     const replicas = await Replicas.form(3);
     await configure(replicas, { failed_after_ms: 1000 });
@@ -151,11 +166,22 @@ describe("taking a vote", () => {
     const replicas = await Replicas.form(4);
     const goes = follower(replicas);
     await replicas.wait(replicas.host(4).replica.voteOut(goes.peer));
+    // It learns of it at once, though the leader sends it nothing any more.
+    await replicas.clock.until(() => !replicas.votersOf(goes).includes(goes.peer), 1000);
+    await replicas.clock.until(() => goes.replica.status().config.outgoing.length === 0, 1000);
     const voters = replicas.votersOf(leaderOf(replicas));
     expect(voters).toHaveLength(3);
     expect(voters).not.toContain(goes.peer);
     await replicas.clock.advance(10_000);
     expect(replicas.votersOf(leaderOf(replicas))).toEqual(voters);
+  });
+
+  test("lasts for half a minute: one that does not leave after all gets its vote back", async () => {
+    const replicas = await Replicas.form(3);
+    await replicas.wait(replicas.host(1).replica.voteOut(follower(replicas).peer));
+    await replicas.clock.advance(20_000);
+    expect(replicas.votersOf(leaderOf(replicas))).toHaveLength(1);
+    await replicas.clock.until(() => replicas.votersOf(leaderOf(replicas)).length === 3, 20_000);
   });
 
   test("of the leader: somebody else leads then", async () => {

@@ -24,13 +24,32 @@ interface Host {
 
 interface Move {
   readonly host: number;
-  readonly what: "die" | "fall_silent" | "come_back" | "fail" | "recover" | "remove" | "join" | "leave";
+  readonly what:
+    | "elect"
+    | "die"
+    | "fall_silent"
+    | "come_back"
+    | "fail"
+    | "recover"
+    | "remove"
+    | "join"
+    | "leave";
 }
 
 const arbitraryHost = fc.record({ zone: fc.constantFrom(...ZONES), joining: fc.boolean() });
 const arbitraryMove: fc.Arbitrary<Move> = fc.record({
   host: fc.nat({ max: 8 }),
-  what: fc.constantFrom("die", "fall_silent", "come_back", "fail", "recover", "remove", "join", "leave"),
+  what: fc.constantFrom(
+    "elect",
+    "die",
+    "fall_silent",
+    "come_back",
+    "fail",
+    "recover",
+    "remove",
+    "join",
+    "leave",
+  ),
 });
 
 class World {
@@ -38,6 +57,7 @@ class World {
   voters: string[] = ["h1"];
   learners: string[] = [];
   poolSize: number;
+  youngestLeads = false;
 
   constructor(hosts: readonly { zone: string | null; joining: boolean }[], poolSize: number) {
     this.poolSize = poolSize;
@@ -53,9 +73,10 @@ class World {
     }));
   }
 
-  /** Whoever leads is a voter that answers: here the first one. */
+  /** Whoever leads is a voter that answers: here the oldest one, or the youngest. */
   get leader(): Host | undefined {
-    return this.hosts.find(({ peer, life }) => this.voters.includes(peer) && life === "alive");
+    const able = this.hosts.filter(({ peer, life }) => this.voters.includes(peer) && life === "alive");
+    return this.youngestLeads ? able.at(-1) : able[0];
   }
 
   hasMajority(voters: readonly string[]): boolean {
@@ -90,6 +111,7 @@ class World {
   happen({ host: number, what }: Move): void {
     const host = this.hosts[number % this.hosts.length] as Host;
     const last = this.hosts.filter(({ present }) => present).length === 1;
+    if (what === "elect") this.youngestLeads = !this.youngestLeads;
     if (what === "die") host.life = "dead";
     if (what === "fall_silent" && host.life === "alive") host.life = "silent";
     if (what === "come_back") host.life = "alive";

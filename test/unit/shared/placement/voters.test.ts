@@ -181,6 +181,11 @@ describe("planVoters", () => {
       { members: "abcd", voters: "abc", learners: "d", zones: "xxxy" },
       "abd|",
     ],
+    [
+      "… nor when the leader is the youngest there",
+      { members: "bcad", voters: "bca", learners: "d", zones: "xyxz" },
+      "acd|",
+    ],
     ["… and no more once it is even", { members: "abcd", voters: "abd", zones: "xxxy" }, null],
     ["… not while a voter is silent", { members: "abcd", voters: "abc", alive: "abd", zones: "xxxy" }, null],
     ["… not for the same crowd elsewhere", { members: "abcd", voters: "abc", zones: "xyzx" }, null],
