@@ -97,7 +97,8 @@ export function stepLeader(state: CoreState, lead: Leadership, message: Message)
     if (lead.transfer?.to === message.from) sendTimeoutNow(state, lead);
   } else {
     const { log } = state;
-    progress.rejected(log.lastWithTermAtMost(message.index, message.hintTerm, log.first - 1));
+    // Down to one below what can still be compared here: there, only the snapshot helps.
+    progress.rejected(log.lastWithTermAtMost(message.index, message.hintTerm, log.first - 2));
   }
 }
 

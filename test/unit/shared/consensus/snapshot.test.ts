@@ -56,6 +56,16 @@ describe("§5 snapshots at the leader", () => {
     expect(sentOf(drain(core), "append")).toMatchObject([{ to: "l", prevIndex: 5, entries: [{ index: 6 }] }]);
   });
 
+  test("so is one whose log differs at the last place that can be compared here: asking again there helps nobody", () => {
+    const core = compacted();
+    core.changeConfig({ voters: ["a", "b"], learners: ["l"] });
+    drain(core);
+    // It has entries of term 1 up to 5; here 3, the last of which the term is known, is of term 2.
+    core.step({ type: "append_answer", from: "l", to: "a", term: 2, ok: false, index: 5, hintTerm: 1 });
+    const { sent } = drain(core);
+    expect(sent).toMatchObject([{ type: "snapshot", to: "l", meta: { index: 5, term: 2 } }]);
+  });
+
   test("an offer that got lost is repeated; a failed one waits until the follower is heard", () => {
     const core = compacted();
     core.changeConfig({ voters: ["a", "b"], learners: ["l"] });
