@@ -209,6 +209,8 @@ export const Host = Type.Object({
   /** As measured from this agent; positive: the other clock is ahead. */
   rtt_ms: Nullable(Type.Number()),
   clock_offset_ms: Nullable(Type.Number()),
+  /** Its clock is so far off that an operator should look. */
+  clock_alarm: Type.Boolean(),
   /** Which report this is: (starts of its agent, count since). */
   version: Nullable(Type.Object({ incarnation: Type.Integer(), count: Type.Integer() })),
   /** Null when nothing has been heard of that host yet. */

@@ -85,6 +85,7 @@ function toHost(queries: Queries, history: History, { peer, name, record }: Know
     last_seen_ms_ago: view.lastSeenMsAgo,
     rtt_ms: view.rttMs,
     clock_offset_ms: view.clockOffsetMs,
+    clock_alarm: view.clockAlarm,
     version: view.version,
     facts: view.report?.facts ?? null,
   };

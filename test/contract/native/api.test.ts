@@ -220,6 +220,7 @@ describe("hosts", () => {
         last_seen_ms_ago: 1200,
         rtt_ms: 0.4,
         clock_offset_ms: -3,
+        clock_alarm: false,
         version: { incarnation: 3, count: 14 },
         facts,
       });
