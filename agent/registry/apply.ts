@@ -128,7 +128,7 @@ export class StateMachine {
     this.#watchers.reset(state.index);
     const own = state.sessions.get(this.#self);
     if (own?.session === this.#session) {
-      for (const [seq, result] of own.results) this.#onAnswer(seq, state.index, result);
+      for (const [seq, { index, result }] of own.results) this.#onAnswer(seq, index, result);
     }
     this.#waiters.jumped(state.index);
   }

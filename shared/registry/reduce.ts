@@ -38,7 +38,7 @@ export interface Applied {
   readonly changes: readonly Change[];
   /** The result was given before, for the same command or idempotency key; nothing changed now. */
   readonly repeated: boolean;
-  /** Index of the entry that took effect: an earlier one when an idempotency key is repeated, else this entry's own. */
+  /** Index of the entry that took effect: an earlier one when a command or its key is repeated, else this entry's own. */
   readonly effectIndex: number;
   /** Set when this version cannot apply the entry: what happened and what to do. The state has not moved. */
   readonly halted: string | null;
@@ -122,14 +122,18 @@ function take(state: RegistryState, entry: LogEntry): Applied {
   if (turn.kind === "expired") {
     return { ...answered, result: { ok: false, refusal: { kind: "request_expired", facts: {} } } };
   }
-  if (turn.kind === "repeated") return { ...answered, result: turn.result, repeated: true };
+  if (turn.kind === "repeated") {
+    const { index, result } = turn.answer;
+    return { ...answered, result, effectIndex: index, repeated: true };
+  }
 
   const effect: Effect =
     decoded.kind === "bad_command"
       ? { result: { ok: false, refusal: { kind: "bad_request", facts: decoded.bad } } }
       : once(state, envelope, decoded.command);
-  turn.session.results.set(envelope.seq, effect.result);
-  return { ...answered, ...effect };
+  const applied = { ...answered, ...effect };
+  turn.session.results.set(envelope.seq, { index: applied.effectIndex, result: effect.result });
+  return applied;
 }
 
 type Effect = { readonly result: CommandResult } & Partial<

@@ -1,11 +1,11 @@
 import { SESSION_WINDOW_MAX } from "#shared/lib/limits.ts";
 import type { Envelope } from "#shared/registry/command.ts";
-import type { CommandResult, RegistryState, Session } from "#shared/registry/state.ts";
+import type { Answer, RegistryState, Session } from "#shared/registry/state.ts";
 
 /** What an agent's own counting says about one of its commands: dissertation §6.3. */
 export type Turn =
   | { readonly kind: "new"; readonly session: Session }
-  | { readonly kind: "repeated"; readonly result: CommandResult }
+  | { readonly kind: "repeated"; readonly answer: Answer }
   | { readonly kind: "expired" };
 
 /**
@@ -19,8 +19,8 @@ export function takeTurn(state: RegistryState, envelope: Envelope): Turn {
   const session = renew(known, envelope);
   state.sessions.set(envelope.origin, session);
   if (envelope.seq < session.ack) return { kind: "expired" };
-  const result = session.results.get(envelope.seq);
-  return result === undefined ? { kind: "new", session } : { kind: "repeated", result };
+  const answer = session.results.get(envelope.seq);
+  return answer === undefined ? { kind: "new", session } : { kind: "repeated", answer };
 }
 
 function renew(known: Session | undefined, envelope: Envelope): Session {
@@ -36,7 +36,7 @@ function renew(known: Session | undefined, envelope: Envelope): Session {
 }
 
 /** Drops the answers from `from` up to, not including, `to`. A jump costs no more than what is there. */
-function forget(results: Map<number, CommandResult>, from: number, to: number): void {
+function forget(results: Map<number, unknown>, from: number, to: number): void {
   if (to - from <= results.size) {
     for (let seq = from; seq < to; seq += 1) results.delete(seq);
     return;

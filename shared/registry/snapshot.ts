@@ -95,7 +95,7 @@ const Snapshot = Type.Object({
       peer: Id,
       session: Count,
       ack: Count,
-      results: Type.Array(Type.Object({ seq: Count, result: Result })),
+      results: Type.Array(Type.Object({ seq: Count, index: Count, result: Result })),
     }),
   ),
   /** Oldest first: their order is part of the state. */
@@ -149,7 +149,7 @@ export function encodeState(state: Readonly<RegistryState>): string {
         peer,
         session,
         ack,
-        results: [...results].toSorted(([a], [b]) => a - b).map(([seq, result]) => ({ seq, result })),
+        results: [...results].toSorted(([a], [b]) => a - b).map(([seq, answer]) => ({ seq, ...answer })),
       })),
     ),
     keys: list([...state.keys].map(([key, record]) => textOf(record, () => ({ key, ...record })))),
@@ -187,7 +187,7 @@ export function decodeState(text: string): RegistryState {
     nextUserUid,
     sessions: unique(snapshot.sessions, "sessions", ({ peer, session, ack, results }) => [
       peer,
-      { session, ack, results: unique(results, "results", ({ seq, result }) => [seq, result]) },
+      { session, ack, results: unique(results, "results", ({ seq, ...answer }) => [seq, answer]) },
     ]),
     keys: unique(snapshot.keys, "keys", ({ key, ...record }) => [key, record]),
     versions: unique(snapshot.versions, "versions", (pair) => pair),
@@ -232,6 +232,7 @@ interface SnapshotV1 {
   readonly nodes: readonly { readonly uuid: string }[];
   readonly users: readonly { readonly name: string }[];
   readonly keys: readonly { readonly at: number }[];
+  readonly sessions: readonly { readonly results: readonly object[] }[];
 }
 
 /**
@@ -239,7 +240,7 @@ interface SnapshotV1 {
  * snapshots differ in this until their states are compared (see fingerprint.ts): then one takes the other's.
  */
 function upgraded(v1: SnapshotV1): object {
-  const { index, cluster, members, zones, nodes, users, keys } = v1;
+  const { index, cluster, members, zones, nodes, users, keys, sessions } = v1;
   const ids: readonly [Topic, readonly string[]][] = [
     ["cluster", cluster === null ? [] : [""]],
     ["members", members.map(({ peer }) => peer)],
@@ -252,6 +253,10 @@ function upgraded(v1: SnapshotV1): object {
     ...v1,
     format: FORMAT,
     elapsedMs: 0,
+    sessions: sessions.map(({ results, ...session }) => ({
+      ...session,
+      results: results.map((result) => ({ ...result, index })),
+    })),
     keys: keys.map(({ at: _at, ...key }) => ({ ...key, elapsedMs: 0 })),
     cluster: cluster === null ? null : { ...cluster, settings: SETTINGS_DEFAULT },
     members: members.map((member) => ({ ...member, failedAt: null })),

@@ -47,12 +47,18 @@ export type CommandResult =
   | { readonly ok: true; readonly value: { readonly [key: string]: number | string } }
   | { readonly ok: false; readonly refusal: Refusal };
 
+/** What a command was told, and the index of the entry that took effect. */
+export interface Answer {
+  readonly index: number;
+  readonly result: CommandResult;
+}
+
 /** One agent's commands, for at-most-once: dissertation §6.3. */
 export interface Session {
   readonly session: number;
   readonly ack: number;
-  /** Answers of commands at or above `ack`. */
-  readonly results: Map<number, CommandResult>;
+  /** Answers of commands at or above `ack`, by their numbers. */
+  readonly results: Map<number, Answer>;
 }
 
 /** A caller's Idempotency-Key: what it asked (hash of the command) and what it was told. */

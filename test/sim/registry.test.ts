@@ -139,6 +139,7 @@ test.each(seeds)("a command takes effect once (SIM_SEED=%i)", (seed) => {
   const state = emptyState();
   const replica = emptyState();
   let wire: Copy[] = [];
+  const numbers = new Set<string>();
 
   const deliver = (copy: Copy): void => {
     const { request, origin, session, seq, ack } = copy;
@@ -155,7 +156,9 @@ test.each(seeds)("a command takes effect once (SIM_SEED=%i)", (seed) => {
       expect(waiting, "a request that its agent still waits for is never expired").toBe(false);
       return;
     }
-    if (applied.repeated) count(applied.effectIndex < state.index ? "repeated by key" : "repeated by number");
+    const number = `${origin} ${session} ${seq}`;
+    if (applied.repeated) count(numbers.has(number) ? "repeated by number" : "repeated by key");
+    numbers.add(number);
     if (applied.changes.length > 0) {
       request.effects += 1;
       const id = result.ok ? result.value["id"] : null;

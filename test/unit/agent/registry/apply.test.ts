@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { StateMachine } from "#agent/registry/apply.ts";
+import { StateMachine, type OnAnswer } from "#agent/registry/apply.ts";
 import { IndexWaiters } from "#agent/registry/waiters.ts";
 import { Watchers } from "#agent/registry/watch.ts";
 import { stateHash } from "#shared/registry/fingerprint.ts";
@@ -8,14 +8,14 @@ import { FakeClock } from "#test/support/fake-clock.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
 import { RegistryLog } from "#test/support/registry-log.ts";
 
-function machine(): StateMachine {
+function machine(onAnswer: OnAnswer = () => undefined): StateMachine {
   const log = new RecordingLog();
   return new StateMachine(
     {
       log,
       watchers: new Watchers({ log }),
       waiters: new IndexWaiters({ clock: new FakeClock() }),
-      onAnswer: () => undefined,
+      onAnswer,
       onApplied: () => undefined,
     },
     { self: "peer-1", session: 1 },
@@ -56,4 +56,12 @@ test("the hash is known now and at some indexes of before, the newest first", ()
   expect(one.points(2).map(({ index }) => index)).toEqual([200, 192]);
   expect(one.hashAt(128)).toBe(stateHash(zones(128).state));
   expect(one.hashAt(130)).toBeNull();
+});
+
+test("an answer that is learnt from a copy is that of its entry, index included", () => {
+  const told: number[][] = [];
+  const log = zones(3);
+  log.append("", "noop");
+  machine((seq, index) => void told.push([seq, index])).replace(log.state);
+  expect(told).toEqual([[3, 3]]);
 });

@@ -94,7 +94,7 @@ test("the text is the format that later versions must be able to read", () => {
   expect(encodeState(log.state)).toBe(
     `{"at":1,"chain":"${log.state.fingerprint.chain}","cluster":null,"elapsedMs":1,"format":2,"hash":"${stateHash(log.state)}",` +
       '"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
-      '"nodes":[],"sessions":[{"ack":1,"peer":"peer-1","results":[{"result":{"ok":true,"value":{"id":1}},"seq":1}],' +
+      '"nodes":[],"sessions":[{"ack":1,"peer":"peer-1","results":[{"index":1,"result":{"ok":true,"value":{"id":1}},"seq":1}],' +
       '"session":1}],"term":1,"tombstones":[],"topicVersions":{"cluster":0,"members":0,"nodes":0,"users":0,"weights":0,' +
       '"zones":1},"users":[],"versions":[["zones/1",1]],"weights":{},"zones":[{"id":1,"name":"a"}]}',
   );
@@ -113,7 +113,16 @@ test("the format before is read: nobody has failed, settings are the first ones,
   const keys = (now["keys"] as unknown as object[]).map((key) => ({ ...key, at: 7, elapsedMs: undefined }));
   const read = decodeState(JSON.stringify({ ...now, format: 1, cluster, members, keys }));
   expect([...read.keys.values()].map((key) => key.elapsedMs)).toEqual([0, 0]);
-  const unknown = { versions: null, topicVersions: null, fingerprint: null, elapsedMs: 0, keys: null };
+  const answers = [...read.sessions.values()].flatMap(({ results }) => [...results.values()]);
+  expect(new Set(answers.map(({ index }) => index))).toEqual(new Set([state.index]));
+  const unknown = {
+    versions: null,
+    topicVersions: null,
+    fingerprint: null,
+    elapsedMs: 0,
+    keys: null,
+    sessions: null,
+  };
   expect({ ...read, ...unknown }).toEqual({ ...state, ...unknown });
   expect(new Set([...read.versions.values(), ...Object.values(read.topicVersions)])).toEqual(
     new Set([state.index]),
@@ -168,7 +177,9 @@ describe("a text that is not understood is refused with a reason", () => {
       "an answer that should be forgotten",
       {
         ...good,
-        sessions: [{ peer: "p", session: 1, ack: 2, results: [{ seq: 1, result: { ok: true, value: {} } }] }],
+        sessions: [
+          { peer: "p", session: 1, ack: 2, results: [{ seq: 1, index: 1, result: { ok: true, value: {} } }] },
+        ],
       },
       "the answer 1 should be forgotten",
     ],
