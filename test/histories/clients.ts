@@ -12,6 +12,8 @@ const UNHEARD = 0.2;
 const THINK_MS_MAX = 15;
 /** Zones that clients play with: the newest few, so that they meet. */
 const ZONES_IN_PLAY = 4;
+/** Id of the first zone. Nobody deletes it. */
+export const HOME = 1;
 
 interface Options {
   readonly scenario: string;
@@ -32,6 +34,7 @@ export class Clients {
   #stopped = false;
   #zones: readonly number[] = [];
   #acknowledged = 0;
+  #underWay = 0;
   #writesTried = 0;
   #newestIndex = 0;
   /** How long clients wait for an answer from now on. Milliseconds; null: as long as is usual. */
@@ -42,13 +45,14 @@ export class Clients {
     this.#options = options;
   }
 
-  /** Makes the first zone and the first node's record, then starts that many clients; they go on until `stop`. */
+  /** Makes the first zone, the first one to play with and the first node's record, then starts that many clients; they go on until `stop`. */
   async start(clients: number): Promise<void> {
     const [first] = this.#agents as [Asked];
     const [node] = this.#options.nodes;
     await this.ask(first, { action: { type: "create_zone", name: "home" }, read: null, key: "home" });
+    await this.ask(first, { action: { type: "create_zone", name: "first" }, read: null, key: "zone" });
     await this.ask(first, {
-      action: { type: "register_node", node, zone: 1, uri: "first" },
+      action: { type: "register_node", node, zone: HOME, uri: "first" },
       read: null,
       key: "first",
     });
@@ -64,6 +68,11 @@ export class Clients {
   /** Writes acknowledged so far. */
   get acknowledged(): number {
     return this.#acknowledged;
+  }
+
+  /** Attempts that wait for their answer. */
+  get underWay(): number {
+    return this.#underWay;
   }
 
   /** Attempts at a write that have ended so far, however they did. */
@@ -141,7 +150,9 @@ export class Clients {
   }
 
   async #attempt(agent: Asked, wish: Wish): Promise<Call["outcome"]> {
+    this.#underWay += 1;
     const outcome = await attempt(agent, wish, this.patienceMs);
+    this.#underWay -= 1;
     if (wish.read === null) this.#writesTried += 1;
     if (outcome.type === "answered") this.#newestIndex = Math.max(this.#newestIndex, outcome.index ?? 0);
     return outcome;
@@ -170,7 +181,8 @@ export class Clients {
     if (outcome.type === "answered") {
       const { result } = outcome;
       if (read === null && result.type !== "error") this.#acknowledged += 1;
-      if (result.type === "id") this.#zones = [...this.#zones, result.id].slice(-ZONES_IN_PLAY);
+      if (result.type === "id" && result.id !== HOME)
+        this.#zones = [...this.#zones, result.id].slice(-ZONES_IN_PLAY);
     }
     return record;
   }

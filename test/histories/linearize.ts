@@ -48,7 +48,7 @@ type Verdict<State, Input, Output> =
   | { readonly kind: "undecided"; readonly configurations: number };
 
 /** Configurations looked at before the search gives up. A good history needs a few for each operation. */
-const CONFIGURATIONS_MAX = 50_000;
+const CONFIGURATIONS_MAX = 300_000;
 
 /** Looks for an order. Cost: near linear when there is one, bounded by the budget when there is none. */
 export function linearize<State, Input, Output>(

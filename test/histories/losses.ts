@@ -1,4 +1,4 @@
-import type { Action, Call, Result } from "./history.ts";
+import type { Action, Call } from "./history.ts";
 
 // What clients can tell for certain of acknowledged writes that are missing at the end (lost), and of writes that took effect
 // more than once (doubled). The models judge the same and more; this counts, and names what is gone.
@@ -136,7 +136,10 @@ function valueWritten(field: "uri" | "zone", action: Action): Value | undefined 
       return field === "zone" ? action.zone : undefined;
     case "set_uri":
       return field === "uri" ? action.uri : undefined;
-    default:
+    case "create_zone":
+    case "delete_zone":
+    case "read_zones":
+    case "read_node":
       return undefined;
   }
 }
@@ -144,7 +147,7 @@ function valueWritten(field: "uri" | "zone", action: Action): Value | undefined 
 /** What a linearizable read showed; undefined when it is none. */
 function valueSeen(field: "uri" | "zone", { read, outcome }: Call): Value | undefined {
   if (read?.consistency !== "linearizable" || outcome.type !== "answered") return undefined;
-  const { result }: { result: Result } = outcome;
+  const { result } = outcome;
   if (result.type !== "node") return undefined;
   return result.node === null ? null : result.node[field];
 }
