@@ -100,13 +100,14 @@ export class Departure implements DeparturePort, AsyncDisposable {
   ): Promise<void> {
     const { registry, membership, voting, self } = this.#deps;
     const { members } = registry.state;
-    if (peer === self && members.size > 1) return this.leave(options);
     if (members.size > 1) {
       const name = members.get(peer)?.name ?? peer;
-      if (membership.isAlive(peer) && !force) {
+      // The same answer whichever agent is asked, so that nobody leaves because a request for another one's name went astray.
+      if ((peer === self || membership.isAlive(peer)) && !force) {
         const reason = "it is alive; let it leave by itself, or force its removal";
         throw new AppError("change_refused", { what: `remove ${name}`, reason });
       }
+      if (peer === self) return this.leave(options);
       const { voters, outgoing, learners } = registry.status().config;
       if ([...voters, ...outgoing, ...learners].includes(peer)) await voting.voteOut(peer);
     }

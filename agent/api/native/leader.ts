@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 
 import type { Commands, Queries } from "#agent/api/ports.ts";
+import { expectationOf } from "#agent/api/preconditions.ts";
 import { Leader, LeaderRequest } from "#shared/contract/native.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
@@ -13,8 +14,10 @@ export const leaderRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queri
   { commands, queries },
 ) => {
   const schema = { body: LeaderRequest, response: { 200: Leader } };
-  app.post("/leader", { schema, config: WRITE }, async ({ body }) => {
-    const wanted = body?.to;
+  app.post("/leader", { schema, config: WRITE }, async (request) => {
+    // Who leads is no record and has no version, so a condition is refused rather than ignored.
+    expectationOf(request, app.history, null);
+    const wanted = request.body?.to;
     const to = wanted === undefined ? undefined : findMember(queries, wanted);
     if (wanted !== undefined && to === undefined) throw new AppError("member_not_found", { peer: wanted });
     const leader = await commands.lead(to?.peer ?? null);

@@ -116,6 +116,11 @@ describe("who leads", () => {
     ]);
   });
 
+  test("a condition is refused rather than ignored: who leads has no version", async () => {
+    const answer = await ask("POST", "leader", {}, { ...ADMIN, "if-match": '"e4c1a2b3-1-42"' });
+    expect([answer.statusCode, answer.json().error.facts.field]).toEqual([400, "If-Match"]);
+  });
+
   test.each(["leader", "leave"])("POST %s wants an administrator and a majority", async (path) => {
     expect((await ask("POST", path, undefined, {})).statusCode).toBe(401);
     api.registry.quorum = false;

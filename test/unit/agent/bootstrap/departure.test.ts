@@ -142,8 +142,10 @@ describe("removing another member", () => {
     expect(registry.state.members.has(OTHER)).toBe(true);
   });
 
-  test("of this host itself is leaving", async () => {
-    await wait(departure.remove(SELF, { ...BY, force: false }));
+  test("of this host itself is leaving, and takes force as it does anywhere else", async () => {
+    expect(await refusal(departure.remove(SELF, { ...BY, force: false }))).toContain("it is alive");
+    expect(steps).toEqual([]);
+    await wait(departure.remove(SELF, { ...BY, force: true }));
     expect(steps).toContain("goodbye");
     expect(reason).toContain("left its cluster");
   });
