@@ -1,11 +1,15 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { leaderOf, type AgentProcess } from "#test/support/agents.ts";
 
 import type { Wish } from "./attempt.ts";
 import { HOME, type Clients } from "./clients.ts";
 import type { Action, Call } from "./history.ts";
 
-/** Pause between reads asked of a stopped agent. */
-const PROBE_MS = 100;
+/** Reads of each kind asked of an agent just before it wakes up. */
+const PROBES = 4;
+/** Until they are in its sockets. Milliseconds. */
+const PROBES_MS = 100;
 /** Longer than an agent waits for another (2 s): what a stopped one had under way is sent again when it wakes up. */
 const STOPPED_MS_MIN = 2500;
 /** Writes under way at the moment of a fault, beside those of the clients. */
@@ -72,12 +76,12 @@ export class Trial {
   }
 
   /**
-   * Stops it with writes under way while others write on, and keeps asking it. It answers when it wakes up: the moment in
-   * which an old leader knows least, and a follower knows least of what became of its writes.
+   * Stops them with writes under way while others write on. The first that they do when they wake up is to answer reads: an old
+   * leader knows least in that moment, and a follower knows least of what became of its writes.
    */
-  async stop(agent: AgentProcess, writes: number): Promise<void> {
+  async stop(agents: readonly AgentProcess[], writes: number): Promise<void> {
     const contest = await this.#contest();
-    await this.#asleep(agent, contest, () => this.progress(writes));
+    await this.#asleep(agents, contest, () => this.progress(writes));
   }
 
   /**
@@ -88,7 +92,7 @@ export class Trial {
   async depose(leader: AgentProcess, writes: number): Promise<void> {
     for (const agent of this.#agents) this.#clients.away(agent);
     await leader.until("nothing is under way", () => Promise.resolve(this.#clients.underWay === 0));
-    await this.#asleep(leader, null, async () => {
+    await this.#asleep([leader], null, async () => {
       const others = this.#agents.filter((agent) => agent !== leader);
       await Promise.all(others.map((agent) => agent.stop("SIGKILL")));
       await Promise.all(others.map((agent) => this.#restart(agent)));
@@ -141,21 +145,28 @@ export class Trial {
     }
   }
 
-  async #asleep(agent: AgentProcess, contest: Contest | null, meanwhile: () => Promise<void>): Promise<void> {
-    agent.signal("SIGSTOP");
-    this.#clients.away(agent);
-    const asked: Promise<unknown>[] = contest === null ? [] : [contest.over()];
-    const probing = setInterval(() => asked.push(...this.#probes(agent)), PROBE_MS);
-    const longEnough = new Promise((resolve) => setTimeout(resolve, STOPPED_MS_MIN));
+  async #asleep(
+    agents: readonly AgentProcess[],
+    contest: Contest | null,
+    meanwhile: () => Promise<void>,
+  ): Promise<void> {
+    for (const agent of agents) {
+      agent.signal("SIGSTOP");
+      this.#clients.away(agent);
+    }
+    const written = contest?.over();
+    const longEnough = sleep(STOPPED_MS_MIN);
+    const asked: Promise<unknown>[] = [];
     try {
       await meanwhile();
       await longEnough;
+      for (const agent of agents) asked.push(...this.#probes(agent));
+      await sleep(PROBES_MS);
     } finally {
-      clearInterval(probing);
-      agent.signal("SIGCONT");
+      for (const agent of agents) agent.signal("SIGCONT");
     }
-    this.#clients.back(agent);
-    await Promise.all(asked);
+    for (const agent of agents) this.#clients.back(agent);
+    await Promise.all([written, ...asked]);
   }
 
   async #restart(agent: AgentProcess): Promise<void> {
@@ -200,12 +211,15 @@ export class Trial {
     return { action, read: null, key: null };
   }
 
+  /** Not earlier than it wakes up: it would spend that moment on whoever has gone away meanwhile. */
   #probes(agent: AgentProcess): Promise<Call>[] {
     const known: Wish = {
       ...readNode(this.#nodes[0]),
       read: { consistency: "default", min_index: this.#clients.newestIndex },
     };
-    return [readZones(), known].map((wish) => this.#clients.ask(agent, wish));
+    return Array.from({ length: PROBES }, () => [readZones(), known])
+      .flat()
+      .map((wish) => this.#clients.ask(agent, wish));
   }
 
   #until(what: string, holds: () => boolean): Promise<void> {
