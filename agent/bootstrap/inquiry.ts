@@ -41,14 +41,18 @@ export class Inquiry implements AsyncDisposable {
   #ticking: Disposable | null = null;
   #round: Promise<void> | null = null;
   #turn = 0;
+  /** Since when nothing of the cluster is heard. Monotonic. */
+  #lostSinceMs: number | null = null;
 
   constructor(deps: Deps) {
     this.#deps = deps;
   }
 
   start(): void {
-    this.#ticking = this.#deps.clock.every(ASK_EVERY_MS, () => {
-      if (this.#round !== null || !this.#isLost()) return;
+    const { clock } = this.#deps;
+    this.#ticking = clock.every(ASK_EVERY_MS, () => {
+      this.#lostSinceMs = this.#isLost() ? (this.#lostSinceMs ?? clock.monotonicMs()) : null;
+      if (this.#round !== null || this.#lostSinceMs === null) return;
       this.#round = this.#ask()
         .catch((error: unknown) => {
           if (!this.#stop.signal.aborted) this.#deps.log.warn({ err: error }, "could not ask for membership");
@@ -73,7 +77,7 @@ export class Inquiry implements AsyncDisposable {
   }
 
   async #ask(): Promise<void> {
-    const { registry, identity, self, log, onRemoved } = this.#deps;
+    const { registry, identity, self, clock, log, onRemoved } = this.#deps;
     const cluster = await identity.cluster();
     if (cluster === null) return;
     const others = [...registry.state.members.values()].filter(({ peer }) => peer !== self);
@@ -87,6 +91,7 @@ export class Inquiry implements AsyncDisposable {
       incarnation,
       index: registry.state.index,
       others: new Set(others.map(({ peer }) => peer)),
+      lostForMs: clock.monotonicMs() - (this.#lostSinceMs ?? clock.monotonicMs()),
     };
     if (this.#stop.signal.aborted || !isRemoved(own, answers)) return;
     log.warn({ cluster: clusterId, witnesses: answers.length }, "the members say that this host was removed");

@@ -18,16 +18,23 @@ export interface OwnMembership {
   readonly others: ReadonlySet<MemberId>;
   /** How far its own copy goes; there it still is a member. */
   readonly index: number;
+  /** How long it has heard nothing of its cluster. Milliseconds. */
+  readonly lostForMs: number;
 }
 
 /** So many must say so, where there are so many: one member that errs or lies can evict nobody. */
 const WITNESSES_MIN = 2;
+/**
+ * After this long one is enough: the others that it knows may be gone themselves. Whom nobody else has reached for a minute, a
+ * liar could have kept from its cluster as well.
+ */
+const PATIENCE_MS = 60_000;
 
 /**
  * Whether an agent may believe that it was removed while it was away. It counts only the words of peers that its own registry
  * lists as members, about its own cluster and incarnation, and a removal that comes after all it has seen itself; of those that
- * answered more than half must say so, and at least two where there are two others. Nobody's word makes it leave alone but that
- * of the only other member.
+ * answered more than half must say so, and at least two where there are two others. One alone is believed when it is the only
+ * other member, or when for long nobody else has answered.
  */
 export function isRemoved(own: OwnMembership, answers: readonly MembershipAnswer[]): boolean {
   const heard = new Map<MemberId, boolean>();
@@ -37,5 +44,6 @@ export function isRemoved(own: OwnMembership, answers: readonly MembershipAnswer
     heard.set(peer, removedAt !== null && removedAt > own.index);
   }
   const witnesses = [...heard.values()].filter((removed) => removed).length;
-  return 2 * witnesses > heard.size && witnesses >= Math.min(WITNESSES_MIN, own.others.size);
+  const wanted = own.lostForMs >= PATIENCE_MS ? 1 : Math.min(WITNESSES_MIN, own.others.size);
+  return witnesses > 0 && 2 * witnesses > heard.size && witnesses >= wanted;
 }

@@ -2,11 +2,12 @@ import { expect, test } from "vitest";
 
 import { isRemoved, type MembershipAnswer } from "#shared/bootstrap/removal.ts";
 
-const own = (others: string) => ({
+const own = (others: string, lostForMs = 0) => ({
   clusterId: "c",
   incarnation: 2,
   others: new Set(others.split("")),
   index: 100,
+  lostForMs,
 });
 
 const say = (peer: string, more: Partial<MembershipAnswer> = {}): MembershipAnswer => ({
@@ -36,4 +37,14 @@ test.each<[string, string, MembershipAnswer[], boolean]>([
   ["in a cluster of one nobody can", "", [say("a")], false],
 ])("%s", (_what, others, answers, expected) => {
   expect(isRemoved(own(others), answers)).toBe(expected);
+});
+
+test.each<[string, string, MembershipAnswer[], boolean]>([
+  ["one says so, nobody else answers", "abc", [say("a")], true],
+  ["one says so, another one says no", "abc", [say("a"), no("b")], false],
+  ["nobody answers", "abc", [], false],
+  ["a stranger says so", "abc", [say("x")], false],
+])("after a minute without the cluster: %s", (_what, others, answers, expected) => {
+  expect(isRemoved(own(others, 60_000), answers)).toBe(expected);
+  expect(isRemoved(own(others, 59_999), answers)).toBe(false);
 });
