@@ -103,19 +103,22 @@ function lostValues(name: string, { writes, looks }: Field): string[] {
     ({ call }) => !acknowledged.some((later) => later.call.invoked_ms > call.ended_ms),
   );
   return newest
-    .filter(({ call, value }) => {
-      if (value === last.value) return false;
+    .filter(({ call }) => {
       const makers = writes.filter((other) => other.value === last.value);
       return makers.every((maker) => isAcknowledged(maker.call) && maker.call.ended_ms < call.invoked_ms);
     })
     .map(({ value, call }) => `${name}: ${call.action.type}, ${value}; it is ${last.value}`);
 }
 
-/** A uri is written once. Seen by one read, gone in a later one, back in a third: it was written again. */
+/**
+ * A uri is written once. Seen by one read, gone in a later one, back in a third: it was written again. Unless the third read
+ * is itself an old one, which its index tells.
+ */
 function doubledValues(name: string, { looks }: Field): string[] {
   const before = (call: Call, value: Value, is: boolean): Call[] =>
     looks
       .filter((look) => (look.value === value) === is && look.call.ended_ms < call.invoked_ms)
+      .filter((look) => shownAt(look.call) <= shownAt(call))
       .map((look) => look.call);
   const back = looks.filter(
     ({ call, value }) =>
@@ -150,6 +153,10 @@ function valueSeen(field: "uri" | "zone", { read, outcome }: Call): Value | unde
   const { result } = outcome;
   if (result.type !== "node") return undefined;
   return result.node === null ? null : result.node[field];
+}
+
+function shownAt({ outcome }: Call): number {
+  return outcome.type === "answered" ? (outcome.index ?? 0) : 0;
 }
 
 function mayHaveEffect(call: Call): boolean {

@@ -235,24 +235,59 @@ describe("what is planted is found", () => {
   });
 });
 
-test("what may have been replaced, or may yet take effect, is not missed", () => {
+describe("writes of nodes at the end", () => {
   const strict = { read: "linearizable" } as const;
   const lost: Call["outcome"] = { type: "unknown", reason: "ECONNRESET" };
-  expect(
-    judged(
-      // Two at once: either may have been the last.
-      call(40, 43, set("c"), answered(14, DONE)),
-      call(41, 42, set("d"), answered(15, DONE)),
-      call(44, 45, NODE, answered(15, uri("c")), strict),
-      // A write without an answer takes effect after one that was answered.
-      call(46, 47, set("e"), lost),
-      call(48, 49, set("f"), answered(16, DONE)),
-      call(50, 51, NODE, answered(17, uri("e")), strict),
-      call(52, 53, { type: "unregister_node", node: "n" }, lost),
-      call(54, 55, set("g"), answered(18, DONE)),
-      call(56, 57, NODE, answered(19, { type: "node", node: null }), strict),
-    ),
-  ).toEqual([]);
+  const gone: Result = { type: "node", node: null };
+
+  test.each<[what: string, more: readonly Call[]]>([
+    [
+      "of two at once, either may have been the last",
+      [
+        call(40, 43, set("c"), answered(14, DONE)),
+        call(41, 42, set("d"), answered(15, DONE)),
+        call(44, 45, NODE, answered(15, uri("c")), strict),
+      ],
+    ],
+    [
+      "a write without an answer may take effect after one that was answered",
+      [
+        call(46, 47, set("e"), lost),
+        call(48, 49, set("f"), answered(16, DONE)),
+        call(50, 51, NODE, answered(17, uri("e")), strict),
+      ],
+    ],
+    [
+      "so may an unregistration",
+      [
+        call(52, 53, { type: "unregister_node", node: "n" }, lost),
+        call(54, 55, set("g"), answered(18, DONE)),
+        call(56, 57, NODE, answered(19, gone), strict),
+      ],
+    ],
+  ])("%s: nothing is lost", (_what, more) => {
+    expect(judged(...more)).toEqual([]);
+  });
+
+  test("a read that is old doubles nothing", () => {
+    const told = judged(
+      call(40, 41, set("c"), answered(14, DONE)),
+      call(42, 43, NODE, answered(14, uri("c")), strict),
+      call(44, 45, NODE, answered(13, uri("b")), strict),
+    );
+    expect(told.filter((problem) => problem.startsWith("doubled"))).toEqual([]);
+  });
+
+  test("of several that are missing the newest counts: the others may have been replaced", () => {
+    const told = judged(
+      call(40, 41, set("c"), answered(14, DONE)),
+      call(42, 43, set("d"), answered(15, DONE)),
+      call(44, 45, NODE, answered(15, uri("b")), strict),
+    );
+    expect(told.filter((problem) => problem.startsWith("lost"))).toEqual([
+      "lost: the uri of node n: set_uri, d; it is b",
+    ]);
+  });
 });
 
 describe("a history in a file", () => {
