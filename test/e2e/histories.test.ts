@@ -56,7 +56,7 @@ test(
   { timeout: RUN_MS_MAX },
   async () => {
     await run(
-      "3 agents: leadership handed over; leader killed, deposed asleep, left alone; follower asleep",
+      "3 agents: leadership handed over; leader killed, deposed asleep, left alone; follower asleep; at times none is up",
       3,
       async (trial) => {
         await trial.handOver(10);
