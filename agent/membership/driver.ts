@@ -79,6 +79,11 @@ export class MembershipDriver implements Membership {
     this.#step({ type: "leave" });
   }
 
+  /** Takes the goodbye back: the cluster did not let this member go. */
+  stay(): void {
+    this.#step({ type: "stay" });
+  }
+
   /** Who belongs to the cluster, by the registry. Others are neither probed nor listened to. */
   setMembers(members: readonly { readonly peer: MemberId; readonly name: string }[]): void {
     const before = new Set(this.#names.keys());
@@ -132,6 +137,7 @@ export class MembershipDriver implements Membership {
   }
 
   #connected(peer: MemberId): void {
+    this.#roundTrips.forget(peer);
     this.#step({ type: "connected", peer, nowMs: this.#deps.clock.monotonicMs() });
     if (this.#names.has(peer)) this.#facts.greet(peer, this.#deps.clock.monotonicMs());
   }

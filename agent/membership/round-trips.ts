@@ -61,6 +61,12 @@ export class RoundTrips {
     };
   }
 
+  /** It may be another life of its host, with another clock, or another way to it. */
+  forget(peer: MemberId): void {
+    this.#asked.delete(peer);
+    this.#samples.delete(peer);
+  }
+
   /** Forgets all but these. */
   keep(peers: ReadonlySet<MemberId>): void {
     for (const map of [this.#asked, this.#samples]) {

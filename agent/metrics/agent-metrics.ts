@@ -151,8 +151,12 @@ export class AgentMetrics implements Metrics {
       const { ageMs } = status();
       return ageMs === null ? null : ageMs / 1000;
     });
-    gauge("writable", "1 while writes can succeed, as far as this agent knows.", () =>
-      status().quorum ? 1 : 0,
+    gauge("writable", "1 while writes can succeed, as far as this agent knows.", () => {
+      const { quorum, diskFull } = status();
+      return quorum && diskFull === undefined ? 1 : 0;
+    });
+    gauge("disk_full", "1 while this agent can or will write no more for want of room.", () =>
+      status().diskFull === undefined ? 0 : 1,
     );
     gauge("halted", "1 once nothing is applied here any more; the log and the status say why.", () =>
       status().halted === null ? 0 : 1,

@@ -53,16 +53,11 @@ export class DiskRoom {
     return !this.enough && this.#noHeir;
   }
 
-  /** What callers are told. */
-  error(): AppError<"disk_full"> {
-    const { disk, transport } = this.#deps;
+  /** What callers are told; `host` is how they call this one. */
+  error(host: string): AppError<"disk_full"> {
+    const { disk } = this.#deps;
     const free_bytes = Number.isFinite(this.#free) ? this.#free : 0;
-    return new AppError("disk_full", {
-      peer: transport.self,
-      path: disk.path,
-      free_bytes,
-      needed_bytes: this.#needed,
-    });
+    return new AppError("disk_full", { host, path: disk.path, free_bytes, needed_bytes: this.#needed });
   }
 
   /** Asks the file system. An answer that fails changes nothing: writes will tell. */

@@ -145,7 +145,10 @@ export class Replica implements Registry, Voting {
   status(): RegistryStatus {
     const status = this.#part?.status() ?? OUTSIDE;
     if (this.#damage !== null) return { ...status, halted: this.#damage.message };
-    return this.#part?.disk.failure?.full === true ? { ...status, diskFull: this.#diskFull().facts } : status;
+    const full =
+      this.#part?.disk.failure?.full === true ||
+      (status.role === "leader" && this.#disk?.room.refuses === true);
+    return full ? { ...status, diskFull: this.#diskFull().facts } : status;
   }
 
   submit(command: Command, options: Parameters<Registry["submit"]>[1]): Promise<Submitted> {
@@ -215,8 +218,10 @@ export class Replica implements Registry, Voting {
   }
 
   #diskFull(): AppError<"disk_full"> {
-    const unknown = { peer: this.#deps.transport.self, path: "", free_bytes: 0, needed_bytes: 0 };
-    return this.#disk?.room.error() ?? new AppError("disk_full", unknown);
+    const { self } = this.#deps.transport;
+    const host = this.state.members.get(self)?.name ?? self;
+    const unknown = { host, path: "", free_bytes: 0, needed_bytes: 0 };
+    return this.#disk?.room.error(host) ?? new AppError("disk_full", unknown);
   }
 
   /** `held`: the state of the participation before, when the stores were opened anew under it. */

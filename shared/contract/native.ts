@@ -104,7 +104,10 @@ export type ClusterPatch = Static<typeof ClusterPatch>;
 
 /** Body of POST leader; may be left out. `to`: name, peer id, uuid or uid of a voter. */
 export const LeaderRequest = Type.Union([
-  Type.Object({ to: Type.Optional(Type.String({ minLength: 1, maxLength: 253 })) }),
+  Type.Object(
+    { to: Type.Optional(Type.String({ minLength: 1, maxLength: 253 })) },
+    { additionalProperties: false },
+  ),
   Type.Null(),
 ]);
 

@@ -57,8 +57,8 @@ const SENTENCES: Sentences = {
   outcome_unknown: ({ key }) =>
     `the write was sent but its outcome is unknown; repeat it with Idempotency-Key ${key}`,
   index_not_reached: ({ index, wanted }) => `this agent has applied index ${index}, not yet ${wanted}`,
-  disk_full: ({ peer, path, free_bytes, needed_bytes }) =>
-    `the disk under ${path} on ${peer} is full (${free_bytes} bytes free, ${needed_bytes} wanted); make room there`,
+  disk_full: ({ host, path, free_bytes, needed_bytes }) =>
+    `the disk under ${path} on ${host} is full (${free_bytes} bytes free, ${needed_bytes} wanted); make room there`,
   request_expired: () => "this request was answered or given up before",
   unknown_command: ({ type }) => `this version does not know the command ${type}`,
   peer_unreachable: ({ peer }) => `${peer} cannot be reached`,

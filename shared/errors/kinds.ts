@@ -30,9 +30,9 @@ export interface ErrorFacts {
   outcome_unknown: { readonly key: string };
   /** `min_index` or a blocking read was not reached in time. */
   index_not_reached: { readonly index: number; readonly wanted: number };
-  /** The disk of the agent that would have to write, `peer`, has no room; nothing was written. */
+  /** The disk of the host that would have to write has no room; nothing was written. */
   disk_full: {
-    readonly peer: MemberId;
+    readonly host: string;
     readonly path: string;
     readonly free_bytes: number;
     readonly needed_bytes: number;

@@ -17,7 +17,7 @@ export const ERROR_EXAMPLES = {
   quorum_lost: { leader: null, missing: ["host-2", "host-3"] },
   outcome_unknown: { key: "k" },
   index_not_reached: { index: 4, wanted: 5 },
-  disk_full: { peer: "peer-2", path: "/data/store", free_bytes: 1000, needed_bytes: 4000 },
+  disk_full: { host: "host-2", path: "/data/store", free_bytes: 1000, needed_bytes: 4000 },
   request_expired: {},
   unknown_command: { type: "zone.paint" },
   peer_unreachable: { peer: "host-2" },

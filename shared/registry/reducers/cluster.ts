@@ -34,17 +34,18 @@ export const createCluster: Reducer<"cluster.create"> = (state, command, { at })
   );
 };
 
-/** Replaces what is passed. */
+/** Replaces what is passed; nothing has changed when nothing differs. */
 export const configureCluster: Reducer<"cluster.configure"> = (state, command) => {
   const { cluster } = state;
   if (cluster === null) return refuse("not_in_cluster", {});
-  const { settings } = cluster;
-  state.cluster = {
-    ...cluster,
-    settings: {
-      candidatePoolSize: command.candidate_pool_size ?? settings.candidatePoolSize,
-      failedAfterMs: command.failed_after_ms ?? settings.failedAfterMs,
-    },
+  const { candidatePoolSize, failedAfterMs } = cluster.settings;
+  const settings = {
+    candidatePoolSize: command.candidate_pool_size ?? candidatePoolSize,
+    failedAfterMs: command.failed_after_ms ?? failedAfterMs,
   };
+  if (settings.candidatePoolSize === candidatePoolSize && settings.failedAfterMs === failedAfterMs) {
+    return done([]);
+  }
+  state.cluster = { ...cluster, settings };
   return done([{ topic: "cluster", op: "set", id: "" }]);
 };

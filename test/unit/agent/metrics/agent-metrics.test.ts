@@ -73,6 +73,16 @@ describe("numbers for a monitoring system", () => {
     expect([...(await samples(metrics)).keys()].filter((name) => name.includes("tnt2"))).toEqual([]);
   });
 
+  test("tell of a full disk, and that nothing can be written then", async () => {
+    const { registry, metrics } = await made();
+    expect((await samples(metrics)).get("muster_registry_disk_full")).toBe(0);
+    const well = registry.status();
+    const diskFull = { host: "host-1", path: "/data", free_bytes: 1, needed_bytes: 2 };
+    registry.status = () => ({ ...well, diskFull });
+    const now = await samples(metrics);
+    expect([now.get("muster_registry_disk_full"), now.get("muster_registry_writable")]).toEqual([1, 0]);
+  });
+
   test("count failed members and say where the bootstrap stands", async () => {
     const { registry, bootstrap, metrics } = await made();
     await registry.submit({ type: "member.activate", peer: "peer-2" }, { by: "agent" });

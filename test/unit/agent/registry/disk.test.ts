@@ -10,8 +10,11 @@ import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeMesh } from "#test/support/fake-mesh.ts";
 import { MemoryDisk, openMemoryStores } from "#test/support/memory-store.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
+import { makeMember } from "#test/support/registry-log.ts";
 
 import { Replicas, type Host } from "./replicas.ts";
+
+const nameOf = ({ n }: Host): string => makeMember(n).name;
 
 const NO_SPACE = new Error("IO error: /memory/000007.log: No space left on device");
 const FULL = { freeBytes: 0, totalBytes: 1e9 };
@@ -155,7 +158,7 @@ describe("a disk that is full", () => {
     expect(names(victim)).toEqual(["before"]);
     await expect(replicas.zone(victim, "refused")).rejects.toMatchObject({
       kind: "disk_full",
-      facts: { peer: victim.peer, path: "/memory", free_bytes: 0, needed_bytes: 5e7 },
+      facts: { host: nameOf(victim), path: "/memory", free_bytes: 0, needed_bytes: 5e7 },
     });
     await replicas.clock.advance(20_000);
     expect(victim.replica.status().ageMs).toBeGreaterThan(19_000);
@@ -289,7 +292,7 @@ describe("a disk that is almost full", () => {
     for (const host of replicas.hosts) {
       await expect(replicas.zone(host, "refused")).rejects.toMatchObject({
         kind: "disk_full",
-        facts: { peer: leader.peer, free_bytes: LOW.freeBytes, needed_bytes: 5e7 },
+        facts: { host: nameOf(leader), free_bytes: LOW.freeBytes, needed_bytes: 5e7 },
       });
     }
     expect(leader.log.matching("the disk is almost full")).toHaveLength(1);

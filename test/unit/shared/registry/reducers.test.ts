@@ -357,6 +357,14 @@ describe("settings", () => {
     expect(log.state.cluster?.settings).toEqual({ candidatePoolSize: 3, failedAfterMs: 5000 });
   });
 
+  test("do not change when they are set to what they are", () => {
+    const log = prepared();
+    expect(log.apply({ type: "cluster.configure", candidate_pool_size: 10 })).toMatchObject({
+      result: { ok: true },
+      changes: [],
+    });
+  });
+
   test("are those of a cluster", () => {
     expect(kindOf(new RegistryLog().apply({ type: "cluster.configure" }))).toBe("not_in_cluster");
   });
