@@ -28,7 +28,7 @@ export interface DepartureDeps {
   readonly registry: Registry;
   readonly voting: Voting;
   readonly identity: Pick<IdentityStore, "cluster">;
-  readonly membership: { isAlive(peer: MemberId): boolean; leave(): void };
+  readonly membership: { isAlive(peer: MemberId): boolean; leave(): void; stay(): void };
   readonly bootstrap: Bootstrap & { removed(reason: string): Promise<void> };
   readonly clock: Clock;
   readonly log: Log;
@@ -86,7 +86,10 @@ export class Departure implements DeparturePort, AsyncDisposable {
       await clock.sleep(GOODBYE_MS);
       await this.#takeOut(self, options).catch((error: unknown) => {
         // The others may have hung up before they could say that it is done.
-        if (bootstrap.state.name !== "idle") throw error;
+        if (bootstrap.state.name === "idle") return;
+        // A member that has said goodbye would get no vote ever again. Should it be taken out yet, staying harms nobody.
+        membership.stay();
+        throw error;
       });
       await this.#untilIdle();
     } finally {

@@ -39,7 +39,9 @@ export type SwimEvent =
   | { readonly type: "connected"; readonly peer: MemberId; readonly nowMs: number }
   | { readonly type: "disconnected"; readonly peer: MemberId; readonly nowMs: number }
   /** This member leaves the cluster for good. Stopping is not leaving. */
-  | { readonly type: "leave" };
+  | { readonly type: "leave" }
+  /** It is not let go, and takes its goodbye back. */
+  | { readonly type: "stay" };
 
 export type SwimEffect =
   | { readonly type: "send"; readonly to: MemberId; readonly message: SwimMessage }
@@ -141,6 +143,12 @@ export class Swim {
         break;
       case "leave":
         this.#left = true;
+        this.#tellOwn();
+        break;
+      case "stay":
+        if (!this.#left) break;
+        this.#left = false;
+        this.#incarnation += 1;
         this.#tellOwn();
         break;
     }

@@ -49,7 +49,11 @@ beforeEach(async () => {
       },
     },
     identity: { cluster: () => Promise.resolve(null) },
-    membership: { isAlive: (peer) => alive.has(peer), leave: () => void steps.push("goodbye") },
+    membership: {
+      isAlive: (peer) => alive.has(peer),
+      leave: () => void steps.push("goodbye"),
+      stay: () => void steps.push("stays"),
+    },
     bootstrap: Object.assign(bootstrap, {
       removed: async (why: string) => {
         reason = why;
@@ -104,6 +108,13 @@ describe("leaving", () => {
     refuseVote = null;
     await wait(departure.leave(BY));
     expect(reason).toContain("left");
+  });
+
+  test("one that is not let go takes its goodbye back", async () => {
+    registry.submit = () => Promise.reject(new AppError("not_in_cluster", {}));
+    await expect(wait(departure.leave(BY))).rejects.toThrow(AppError);
+    expect(steps.slice(-2)).toEqual(["goodbye", "stays"]);
+    expect(bootstrap.state.name).toBe("completed");
   });
 
   test("the last member stays", async () => {

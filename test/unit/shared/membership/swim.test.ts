@@ -224,6 +224,19 @@ describe("suspicion and refutation (SWIM, section 4.2)", () => {
     expect(bench.status("b")).toBe("left");
   });
 
+  test("one that is not let go takes its goodbye back, for those who heard it, too", () => {
+    bench.step({ type: "leave" });
+    bench.pass(200);
+    bench.sent = [];
+    bench.step({ type: "stay" });
+    expect(bench.swim.view("me")).toMatchObject({ status: "alive", incarnation: 101 });
+    bench.pass(200);
+    const told = bench.take("gossip").flatMap(({ message }) => message.rumours ?? []);
+    expect(told).toContainEqual({ peer: "me", status: "alive", incarnation: 101 });
+    bench.hear("a", gossip, [suspect("me", "a", 101)]);
+    expect(bench.swim.incarnation).toBe(102);
+  });
+
   test("one that left and belongs to no cluster may join anew: it outranks its goodbye", () => {
     bench.step({ type: "leave" });
     bench.step({ type: "members", peers: [] });
