@@ -5,8 +5,8 @@ import { RawConnection, requestText } from "#test/bench/raw-client.ts";
 import type { Report } from "#test/bench/report.ts";
 import { median } from "#test/bench/statistics.ts";
 
-/** So that what the start brought is over: facts told, voters chosen, caches filled. */
-const SETTLE_MS = 20_000;
+/** So that what the start brought is over: facts told, voters chosen, and what runs often compiled, which V8 takes its time over. */
+const SETTLE_MS = 60_000;
 const WATCH_S = 30;
 /** Writes per second while the leader's traffic is watched. */
 const WRITES_PER_S = 50;
