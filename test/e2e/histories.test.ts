@@ -17,7 +17,7 @@ import { TestFleet, type AgentProcess } from "#test/support/agents.ts";
 
 const seed = Number(process.env["HISTORIES_SEED"] ?? 1);
 const CLIENTS = 6;
-/** Half a minute on an idle machine; a loaded one may take its time, for nothing here depends on it. */
+/** Half a minute each on a machine that is not idle; a loaded one may take its time, for nothing here depends on it. */
 const RUN_MS_MAX = 300_000;
 
 async function run(scenario: string, size: number, faults: (trial: Trial) => Promise<void>): Promise<void> {
