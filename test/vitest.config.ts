@@ -34,8 +34,9 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          testTimeout: 120 * SECONDS,
-          hookTimeout: 120 * SECONDS,
+          // Generous: many of these start a dozen processes, one after the other, on a machine that may be busy.
+          testTimeout: 300 * SECONDS,
+          hookTimeout: 300 * SECONDS,
           fileParallelism: false,
         },
       },
