@@ -21,6 +21,7 @@ const { values } = parseArgs({
   options: {
     only: { type: "string" },
     list: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
     runs: { type: "string", default: "3" },
     seconds: { type: "string", default: "4" },
     minutes: { type: "string", default: "10" },
@@ -50,7 +51,9 @@ const CHAPTERS: Readonly<Record<string, () => Promise<void>>> = {
   burnt: () => withFleet((fleet) => burnt(report, fleet, 20, Number(values.minutes))),
 };
 
-if (values.list) {
+if (values.help) {
+  console.log("npm run bench [-- [--list] [--only CHAPTER,…] [--runs N] [--seconds N] [--minutes N]]");
+} else if (values.list) {
   console.log(Object.keys(CHAPTERS).join("\n"));
 } else {
   execFileSync(join(import.meta.dirname, "setup"), { stdio: "inherit" });

@@ -1,13 +1,19 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
 import type { RunResult } from "#test/histories/report.ts";
 
 // `npm run results`: real agents under real faults, all scenarios, and what came of them: docs/results/faults.jsonl for tools,
 // faults.md for people. `npm run results -- --short` takes the short set. Ends with an error when a scenario failed.
 
-const short = process.argv.includes("--short");
+const { values } = parseArgs({ options: { short: { type: "boolean" }, help: { type: "boolean" } } });
+if (values.help === true) {
+  console.log("npm run results [-- --short]: all faults, or the short set, on real processes; needs root");
+  process.exit();
+}
+const short = values.short === true;
 const folder = join(import.meta.dirname, "../../docs/results");
 const lines = join(folder, "faults.jsonl");
 const vitest = ["vitest", "run", "-c", "test/vitest.config.ts"];
