@@ -335,6 +335,8 @@ export class Participant {
     this.#snapshots.onTurn();
     this.#waiters.expire(this.#machine.index);
     this.#guard.onTick();
+    // Repaired it may be before the next turn; whose state was wrong had better not lead all the same.
+    if (this.#machine.halted !== null) this.#onHalted();
   }
 
   /** Nothing will be applied here any more: callers need not wait, and somebody who can apply had better lead. */
