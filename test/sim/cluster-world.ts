@@ -53,7 +53,7 @@ export class ClusterWorld implements HostWorld, Disposable {
     this.raft = {
       tickMs: 100,
       electionTicks: 10,
-      heartbeatTicks: 1,
+      heartbeatTicks: 2,
       submitMs: 3000,
       deadVoterMs: 4000,
       joiningMs: 12_000,
