@@ -13,6 +13,7 @@ import { inProcess } from "#test/bench/in-process.ts";
 import { reads } from "#test/bench/reads.ts";
 import { machine, Report } from "#test/bench/report.ts";
 import { spread } from "#test/bench/spread.ts";
+import { virtualSpread } from "#test/bench/virtual-spread.ts";
 
 // `npm run bench`: real agents as processes on loopback, beside etcd and Serf. Nothing here asserts.
 // `npm run bench -- --only commit,deaths`: some chapters; `--list` names them.
@@ -44,7 +45,10 @@ const CHAPTERS: Readonly<Record<string, () => Promise<void>>> = {
   failover: () => withFleet((fleet) => failovers(report, fleet, 10 * runs)),
   deaths: () => withFleet((fleet) => deaths(report, fleet, 20, runs)),
   spread: () => withFleet((fleet) => spread(report, fleet, 20)),
-  "in-process": () => inProcess(report, [20, 50, 200]),
+  "in-process": async () => {
+    await inProcess(report, [20, 50, 200]);
+    await virtualSpread(report, [20, 50, 200]);
+  },
   idle: async () => {
     for (const size of [3, 5, 20, 50]) await withFleet((fleet) => idle(report, fleet, size));
   },
