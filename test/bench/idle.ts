@@ -1,6 +1,6 @@
 import { AUTH, leaderOf, type AgentProcess, type TestFleet } from "#test/support/agents.ts";
 import { largeCluster } from "#test/bench/fleets.ts";
-import { cpuSeconds, residentMegabytes, sentBytes } from "#test/bench/processes.ts";
+import { cpuSeconds, residentMegabytes, sentBetween, sentBytes } from "#test/bench/processes.ts";
 import { RawConnection, requestText } from "#test/bench/raw-client.ts";
 import type { Report } from "#test/bench/report.ts";
 import { median } from "#test/bench/statistics.ts";
@@ -45,7 +45,7 @@ async function watch(
   const sentAfter = sentBytes();
   return {
     cpu: agents.map(({ pid }, n) => ((cpuSeconds(pid) - (cpuBefore[n] ?? 0)) / seconds) * 100),
-    sent: agents.map(({ pid }) => ((sentAfter.get(pid) ?? 0) - (sentBefore.get(pid) ?? 0)) / seconds),
+    sent: agents.map(({ pid }) => sentBetween(pid, sentBefore, sentAfter) / seconds),
   };
 }
 

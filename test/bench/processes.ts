@@ -13,16 +13,29 @@ export function residentMegabytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? Number.NaN) / 1024;
 }
 
-/** Bytes that each process has sent over TCP so far, on connections that are open now: payload, without headers. */
-export function sentBytes(): ReadonlyMap<number, number> {
+/** Bytes sent so far on each TCP connection that is open now: payload, without headers. By process and the connection's ends. */
+export function sentBytes(): ReadonlyMap<string, number> {
   const lines = execFileSync("ss", ["-tinHpO"], { encoding: "utf8", maxBuffer: 256 * 1024 * 1024 }).split(
     "\n",
   );
-  const sent = new Map<number, number>();
+  const sent = new Map<string, number>();
   for (const line of lines) {
-    const pid = Number(/pid=(\d+)/.exec(line)?.[1]);
-    const bytes = Number(/bytes_sent:(\d+)/.exec(line)?.[1] ?? 0);
-    if (!Number.isNaN(pid)) sent.set(pid, (sent.get(pid) ?? 0) + bytes);
+    const pid = /pid=(\d+)/.exec(line)?.[1];
+    const [, , , from, to] = line.split(/\s+/);
+    if (pid !== undefined) sent.set(`${pid} ${from} ${to}`, Number(/bytes_sent:(\d+)/.exec(line)?.[1] ?? 0));
   }
   return sent;
+}
+
+/** What a process has sent between two looks, on connections that were open at the second one. */
+export function sentBetween(
+  pid: number,
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+): number {
+  let bytes = 0;
+  for (const [connection, sent] of after) {
+    if (connection.startsWith(`${pid} `)) bytes += sent - (before.get(connection) ?? 0);
+  }
+  return bytes;
 }
