@@ -30,7 +30,8 @@ interface Deps {
 
 /**
  * Follows the log without being part of the voting configuration: pulls committed entries from a voter chosen by hash, from
- * the next one when it fails, and from any other member when no voter can be reached.
+ * the next one when it fails, and from any other member when no voter can be reached. From the leader only when no other
+ * voter is there, so that its work does not grow with the number of hosts.
  */
 export class Feed {
   readonly #deps: Deps;
@@ -140,15 +141,16 @@ export class Feed {
   #choose(): MemberId | null {
     const { loop, transport, clock } = this.#deps;
     const { voters } = loop.status.config;
+    const { leader } = this.leadership;
     const now = clock.monotonicMs();
     const ranked = [...transport.connected()]
       .map((peer) => ({
         peer,
         shunned: (this.#shunnedUntil.get(peer) ?? 0) > now ? 1 : 0,
-        other: voters.includes(peer) ? 0 : 1,
+        last: peer === leader ? 1 : voters.includes(peer) ? 0 : 2,
         rank: fnv1a64(`${transport.self} ${peer}`),
       }))
-      .sort((a, b) => a.shunned - b.shunned || a.other - b.other || (a.rank < b.rank ? -1 : 1));
+      .sort((a, b) => a.shunned - b.shunned || a.last - b.last || (a.rank < b.rank ? -1 : 1));
     return ranked[0]?.peer ?? null;
   }
 

@@ -213,6 +213,32 @@ describe("losing agents", () => {
     expect(zoneNames(replicas, 2)).toEqual(["kept", "next"]);
   });
 
+  test("who does not vote pulls from voters that do not lead, and from the leader when nobody else is there", async () => {
+    const replicas = await Replicas.form(9);
+    const pulls = new Map<string, number>();
+    replicas.mesh.filter = ({ to, name }) => {
+      if (name === "registry.pull") pulls.set(to, (pulls.get(to) ?? 0) + 1);
+      return true;
+    };
+    const leader = replicas.leader?.peer ?? "";
+    const followers = replicas.votersOf(replicas.host(1)).filter((peer) => peer !== leader);
+    await replicas.clock.advance(3000); // What was under way when it was not known yet who leads.
+    pulls.clear();
+    for (let n = 1; n <= 20; n += 1) await replicas.zone(replicas.host(1), `z${n}`);
+    expect(pulls.get(leader) ?? 0).toBe(0);
+    expect([...pulls.keys()].every((peer) => followers.includes(peer))).toBe(true);
+    expect(pulls.size).toBeGreaterThan(1);
+
+    const learner = replicas.hosts.find(({ replica }) => replica.status().role === "learner");
+    if (learner === undefined) throw new Error("there is no learner");
+    replicas.mesh.cut(
+      [learner.peer],
+      replicas.hosts.map(({ peer }) => peer).filter((peer) => peer !== leader && peer !== learner.peer),
+    );
+    const { index } = await replicas.zone(replicas.host(1), "only the leader is there");
+    await replicas.clock.until(() => learner.replica.status().applied >= index);
+  });
+
   test("a dead voter gives way to a living member after its grace, and pulls when it is back", async () => {
     const replicas = await Replicas.form(4, { deadVoterMs: 3000 });
     const voters = replicas.votersOf(replicas.host(1));
