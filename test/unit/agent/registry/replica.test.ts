@@ -214,7 +214,7 @@ describe("losing agents", () => {
   });
 
   test("who does not vote pulls from voters that do not lead, and from the leader when nobody else is there", async () => {
-    const replicas = await Replicas.form(9);
+    const replicas = await Replicas.form(16);
     const pulls = new Map<string, number>();
     replicas.mesh.filter = ({ to, name }) => {
       if (name === "registry.pull") pulls.set(to, (pulls.get(to) ?? 0) + 1);
