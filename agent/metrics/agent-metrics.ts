@@ -15,7 +15,7 @@ const LIVENESS = ["alive", "suspect", "dead", "left", "unknown"] as const;
 
 interface Deps {
   readonly registry: Pick<Registry, "state" | "status">;
-  readonly membership: Pick<Membership, "view" | "self">;
+  readonly membership: Pick<Membership, "view" | "isAlive" | "self">;
   readonly bootstrap: Pick<Bootstrap, "state">;
   readonly transport: Pick<Transport, "self" | "connected">;
 }
@@ -220,10 +220,9 @@ export class AgentMetrics implements Metrics {
     };
     const { membership } = this.#deps;
     const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000);
-    each("alive", "1 while the member is not known to be dead.", (peer) => {
-      const { liveness } = membership.view(peer);
-      return liveness === "alive" || liveness === "suspect" ? 1 : 0;
-    });
+    each("alive", "1 while the member is not known to be dead.", (peer) =>
+      membership.isAlive(peer) ? 1 : 0,
+    );
     each("rtt_seconds", "Round trip to the member.", (peer) => seconds(membership.view(peer).rttMs));
     each("clock_offset_seconds", "The member's clock less this agent's.", (peer) =>
       seconds(membership.view(peer).clockOffsetMs),

@@ -37,6 +37,8 @@ export interface OwnHealth {
 /** Liveness of all members and the facts they publish. It elects nobody. */
 export interface Membership {
   view(peer: MemberId): HostView;
+  /** Whether a member was heard of and is not known to be dead. A suspect still counts. */
+  isAlive(peer: MemberId): boolean;
   self(): OwnHealth;
   /** Publishes this host's own facts to all agents. */
   publish(report: HostReport): void;

@@ -1,16 +1,15 @@
-import { Compile } from "typebox/compile";
-
 import type { StateMachine } from "./apply.ts";
 import type { Freshness } from "./freshness.ts";
 import type { ConsensusLoop } from "./loop.ts";
 import type { Snapshotter } from "./snapshotter.ts";
-import { fetchSnapshot, type Packing } from "./transfer.ts";
+import { fetchSnapshot, unsound, type Packing } from "./transfer.ts";
 import { METHOD, admit, check, toWire } from "./wire.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Stores } from "#agent/ports/store.ts";
 import type { Transport } from "#agent/ports/transport.ts";
-import { VoterConfig, type SnapshotMeta } from "#shared/consensus/messages.ts";
+import { decodeConfig } from "#shared/consensus/config-change.ts";
+import type { SnapshotMeta, VoterConfig } from "#shared/consensus/messages.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { applyEntry, emptyState } from "#shared/registry/reduce.ts";
@@ -22,8 +21,6 @@ const PULL_MS = 5000;
 const PAUSE_MS = 100;
 /** Longest that a whole copy may take to be made. */
 const COPY_MS = 120_000;
-
-const configCheck = Compile(VoterConfig);
 
 interface Deps {
   readonly transport: Pick<Transport, "request">;
@@ -84,14 +81,17 @@ export class Replacement {
       const answer = admit(check.pullAnswer, body, METHOD.pull);
       if (answer.snapshot) {
         const fetched = await fetchSnapshot(transport, peer, signal, packing);
-        if (fetched.meta.index <= state.index) throw refused(peer, "an old snapshot");
+        if (fetched.meta.index <= state.index) throw unsound(peer, "an old snapshot");
         state = fetched.state;
         config = fetched.meta.config;
         continue;
       }
       for (const entry of answer.entries) {
-        if (applyEntry(state, entry).halted !== null) throw refused(peer, "an entry of a newer version");
-        if (entry.kind === "config") config = readConfig(peer, entry.data);
+        if (applyEntry(state, entry).halted !== null) throw unsound(peer, "an entry of a newer version");
+        if (entry.kind !== "config") continue;
+        const decoded = decodeConfig(entry.data);
+        if (decoded === null) throw unsound(peer, "a configuration of an unknown shape");
+        config = decoded;
       }
       if (state.index >= loop.status.applied) return { state, config };
       if (answer.entries.length === 0) await clock.sleep(PAUSE_MS, signal);
@@ -115,14 +115,4 @@ export class Replacement {
     });
     await swapped.promise;
   }
-}
-
-function readConfig(peer: MemberId, data: string): VoterConfig {
-  const config: unknown = JSON.parse(data);
-  if (!configCheck.Check(config)) throw refused(peer, "a configuration of an unknown shape");
-  return config;
-}
-
-function refused(peer: MemberId, what: string): AppError {
-  return new AppError("peer_refused", { peer, reason: `it sent ${what}` });
 }

@@ -156,7 +156,8 @@ async function unpack(
   return { meta, body, state };
 }
 
-function unsound(peer: MemberId, what: string): AppError {
+/** What a peer sent cannot be used. */
+export function unsound(peer: MemberId, what: string): AppError {
   return new AppError("peer_refused", { peer, reason: `it sent ${what}` });
 }
 

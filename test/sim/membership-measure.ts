@@ -31,11 +31,11 @@ export interface Measured {
   readonly falseSuspicions: number;
 }
 
-/** A network that loses this part of its messages, and does nothing else. */
-export function lossy(lossRatio: number): Faults {
+/** A network that delays its messages and loses this part of them, and does nothing else. */
+export function lossy(lossRatio: number, delayMsMax = DELAY_MS_MAX): Faults {
   return {
     lossRatio,
-    delayMsMax: DELAY_MS_MAX,
+    delayMsMax,
     duplicateRatio: 0,
     partitions: false,
     crashes: false,

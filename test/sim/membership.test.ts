@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { Prng } from "#shared/lib/prng.ts";
+import { lossy } from "./membership-measure.ts";
 import { World, type Faults, type Host } from "./membership-world.ts";
 
 // Goal: whatever the network and the hosts do, nothing untrue is ever invented, and once they behave, everybody knows
@@ -11,17 +12,7 @@ const given = process.env["SIM_SEED"];
 const count = Number(process.env["SIM_SEEDS"] ?? 200);
 const seeds = given === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(given)];
 
-const NO_FAULTS: Faults = {
-  lossRatio: 0,
-  delayMsMax: 20,
-  duplicateRatio: 0,
-  partitions: false,
-  crashes: false,
-  restarts: false,
-  stalls: false,
-  leaves: false,
-  noticeRatio: 0,
-};
+const NO_FAULTS = lossy(0, 20);
 
 const FAULTS_MS = 40_000;
 /** Dead hosts are met again, suspicions run out at their ceiling, rumours and a full exchange pass. */

@@ -87,6 +87,7 @@ export function membershipSuite(name: string, make: () => Promise<MembershipHarn
       const { report, liveness, version, lastSeenMsAgo } = membership.view("b");
       expect(report).toEqual(harness.reportOf("b", "one"));
       expect(liveness).toBe("alive");
+      expect(["b", "nobody"].map((peer) => membership.isAlive(peer))).toEqual([true, false]);
       expect(version?.count).toBeGreaterThan(0);
       expect(lastSeenMsAgo).toBeGreaterThanOrEqual(0);
       expect(heard).toContain("b");

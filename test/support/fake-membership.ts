@@ -35,6 +35,11 @@ export class FakeMembership implements Membership {
     return this.views.get(peer) ?? NEVER_HEARD_OF;
   }
 
+  isAlive(peer: MemberId): boolean {
+    const { liveness } = this.view(peer);
+    return liveness === "alive" || liveness === "suspect";
+  }
+
   self(): OwnHealth {
     return this.health;
   }

@@ -3,8 +3,6 @@ import type { MemberId } from "#shared/lib/ids.ts";
 import { rolesOf, type MemberRole } from "#shared/placement/roles.ts";
 import { SETTINGS_DEFAULT } from "#shared/registry/state.ts";
 
-import { viewOf } from "./views.ts";
-
 /** Everybody's role now, as far as this agent knows who leads and who lives. */
 export function rolesNow(queries: Queries): ReadonlyMap<MemberId, MemberRole> {
   const { leader, config } = queries.status();
@@ -13,7 +11,7 @@ export function rolesNow(queries: Queries): ReadonlyMap<MemberId, MemberRole> {
     members: [...members.values()],
     config,
     leader,
-    isAlive: (peer) => ["alive", "suspect"].includes(viewOf(queries, peer).liveness),
+    isAlive: (peer) => peer === queries.agent.peer || queries.membership.isAlive(peer),
     poolSize: (cluster?.settings ?? SETTINGS_DEFAULT).candidatePoolSize,
   });
 }

@@ -115,6 +115,7 @@ export class Orchestrator {
       },
       membership: {
         view: absent("membership"),
+        isAlive: absent("membership"),
         self: absent("membership"),
         publish: absent("membership"),
         onChange: absent("membership"),
