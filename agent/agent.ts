@@ -182,7 +182,7 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   };
   const app = createServer(
     {
-      commands: commandsOf(replica, bootstrap, departure),
+      commands: commandsOf(replica, bootstrap, departure, passwords),
       queries,
       registry: replica,
       bootstrap,
@@ -209,7 +209,12 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   return { self, bootstrap, departure, listeners };
 }
 
-function commandsOf(replica: Replica, bootstrap: BootstrapDriver, departure: Departure): Commands {
+function commandsOf(
+  replica: Replica,
+  bootstrap: BootstrapDriver,
+  departure: Departure,
+  passwords: ScryptPasswords,
+): Commands {
   return {
     async submit(command, context) {
       const { index, result } = await replica.submit(command, optionsOf(context));
@@ -217,6 +222,8 @@ function commandsOf(replica: Replica, bootstrap: BootstrapDriver, departure: Dep
       return { index, result };
     },
     startBootstrap: (action, request) => bootstrap.start(action, request),
+    validateBootstrap: (action, request, signal) => bootstrap.validate(action, request, signal),
+    verifierOf: (password) => passwords.derive(password),
     lead: (to) => replica.lead(to),
     leave: (context) => departure.leave(optionsOf(context)),
     removeMember: (peer, { force, ...context }) => departure.remove(peer, { force, ...optionsOf(context) }),

@@ -1,13 +1,13 @@
-import type { Bootstrap } from "#agent/ports/bootstrap.ts";
+import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Inventory } from "#agent/ports/inventory.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Membership } from "#agent/ports/membership.ts";
 import type { Registry, Submitted } from "#agent/ports/registry.ts";
-import type { BootstrapAction, BootstrapState } from "#shared/bootstrap/machine.ts";
+import type { BootstrapAction } from "#shared/bootstrap/machine.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import type { Command, Expectation } from "#shared/registry/command.ts";
+import type { Command, Expectation, PasswordVerifier } from "#shared/registry/command.ts";
 import type { CommandResult, RegistryState } from "#shared/registry/state.ts";
 
 /** Who is asking, as the gate found out. */
@@ -40,6 +40,14 @@ export interface Commands {
     context: WriteContext,
   ): Promise<Submitted & { readonly result: Extract<CommandResult, { ok: true }> }>;
   startBootstrap(action: BootstrapAction, request: BootstrapRequest): Promise<void>;
+  /** The rehearsal: see Bootstrap.validate. */
+  validateBootstrap(
+    action: BootstrapAction,
+    request: BootstrapRequest,
+    signal: AbortSignal,
+  ): Promise<Validation>;
+  /** How a password is kept; it costs a slow hash. Rejects with overloaded when too many wait. */
+  verifierOf(password: string): Promise<PasswordVerifier>;
   /** Hands leadership over and answers who leads now: see Voting.lead. */
   lead(to: MemberId | null): Promise<MemberId>;
   /** Takes this host out of its cluster: see Departure.leave. */
@@ -61,7 +69,7 @@ export interface AgentInfo {
 /** All that a dialect may ask. Everything is answered from this agent's own copy, without waiting. */
 export interface Queries {
   readonly registry: Readonly<RegistryState>;
-  readonly bootstrap: { readonly state: BootstrapState; readonly uid: number | null };
+  readonly bootstrap: Pick<Bootstrap, "state" | "uid" | "steps" | "onChange">;
   readonly inventory: Inventory;
   readonly membership: Membership;
   readonly agent: AgentInfo;

@@ -3,9 +3,9 @@ import { joinCluster } from "./actions/join.ts";
 import { contact, type Contact } from "./contact.ts";
 import type { BootstrapDeps } from "./deps.ts";
 import { parseNode } from "./node-address.ts";
-import { memberOf } from "./preflight.ts";
+import { memberOf, preflight } from "./preflight.ts";
 import { AttemptFailed, failureOf } from "./refusal.ts";
-import type { Bootstrap } from "#agent/ports/bootstrap.ts";
+import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { attemptMsMax, checkRequest } from "#shared/bootstrap/check.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
@@ -15,6 +15,7 @@ import {
   type BootstrapEffect,
   type BootstrapEvent,
   type BootstrapState,
+  type BootstrapStepRecord,
 } from "#shared/bootstrap/machine.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
@@ -59,6 +60,24 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     return this.#uid;
   }
 
+  get steps(): readonly BootstrapStepRecord[] {
+    return [];
+  }
+
+  async validate(
+    action: BootstrapAction,
+    request: BootstrapRequest,
+    signal: AbortSignal,
+  ): Promise<Validation> {
+    this.#refuseUnfit(action, request);
+    try {
+      await preflight(this.#deps, request, signal);
+      return { ok: true };
+    } catch (error) {
+      return { ok: false, failure: failureOf(error, this.#deps.log) };
+    }
+  }
+
   onChange(listener: (state: BootstrapState) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
@@ -71,7 +90,11 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   async resume(): Promise<BootstrapState> {
     this.#state = await this.#deps.store.load();
     const identity = await this.#deps.identity.cluster();
-    await this.#send({ type: "restarted", identity: identity !== null, at: this.#deps.clock.now() });
+    await this.#send({
+      type: "restarted",
+      incarnation: identity?.incarnation ?? null,
+      at: this.#deps.clock.now(),
+    });
     if (this.#state.name === "completed" && identity !== null) this.#settleIn(identity);
     return this.#state;
   }

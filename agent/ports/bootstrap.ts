@@ -1,18 +1,37 @@
-import type { BootstrapAction, BootstrapState } from "#shared/bootstrap/machine.ts";
+import type {
+  BootstrapAction,
+  BootstrapFailure,
+  BootstrapState,
+  BootstrapStepRecord,
+} from "#shared/bootstrap/machine.ts";
+import type { RecoveryPlan } from "#shared/bootstrap/recovery.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { Registry } from "#agent/ports/registry.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
+
+/** What came of a rehearsal. `recovery` tells of recover_cluster what it would do. */
+export type Validation =
+  | { readonly ok: true; readonly recovery?: RecoveryPlan }
+  | { readonly ok: false; readonly failure: BootstrapFailure };
 
 /** This host's bootstrap, as the API sees it. */
 export interface Bootstrap {
   readonly state: BootstrapState;
   /** This host's uid in the cluster; null before it has one. */
   readonly uid: number | null;
+  /** The parts of the attempt under way, or else of the last one, in the order in which they began. */
+  readonly steps: readonly BootstrapStepRecord[];
   /**
    * Accepts an attempt and returns once `initiated` is on disk; the action runs on its own. Throws AppError
    * bootstrap_in_progress or already_in_cluster, config_error when the request contradicts itself or the host.
    */
   start(action: BootstrapAction, request: BootstrapRequest): Promise<void>;
+  /**
+   * Runs every check that the action would, other agents asked included, and changes nothing here or there. Throws as `start` does
+   * for what `start` would refuse; everything else is in the answer.
+   */
+  validate(action: BootstrapAction, request: BootstrapRequest, signal: AbortSignal): Promise<Validation>;
+  /** Called when the state has changed, or the steps have. */
   onChange(listener: (state: BootstrapState) => void): Disposable;
 }
 

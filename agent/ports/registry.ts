@@ -85,6 +85,13 @@ export interface Voting {
   voteOut(peer: MemberId): Promise<void>;
 }
 
+/** What a host holds of a cluster. */
+export interface HeldCopy {
+  readonly identity: ClusterIdentity;
+  /** After every entry of its log, whether that was known to be committed or not: what a majority acknowledged may be among them. */
+  readonly state: RegistryState;
+}
+
 /** How this agent enters, follows and leaves a cluster; for bootstrap. Implemented by the composition root. */
 export interface ClusterRuntime {
   readonly registry: Registry;
@@ -92,6 +99,13 @@ export interface ClusterRuntime {
   found(cluster: ClusterIdentity): Promise<void>;
   /** Becomes a member that pulls the registry from the contacts. Durable; resolves once started, not once caught up. */
   follow(cluster: ClusterIdentity): Promise<void>;
+  /** What this host itself holds, read from its disk; null without a cluster. Rejects with StoreDamaged. */
+  copy(): Promise<HeldCopy | null>;
+  /**
+   * Puts this state in the place of everything held here, with this host as its only voter, and goes on from there: writable when it
+   * resolves. Durable and atomic: after a crash either the former cluster or this one is on the disk, whole.
+   */
+  recover(cluster: ClusterIdentity, state: RegistryState): Promise<void>;
   /** Undoes found or follow: stops, and removes log, snapshots and cluster identity from the disk. */
   forget(): Promise<void>;
 }

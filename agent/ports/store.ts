@@ -44,6 +44,11 @@ export interface ClusterIdentity {
   readonly clusterId: string;
   /** Grows with each recovery; messages of another incarnation are refused. Starts at 1. */
   readonly incarnation: number;
+  /**
+   * Drawn by each recovery, so that two that were made apart are never taken for one, though both have the same number. Absent in a
+   * cluster that was never recovered.
+   */
+  readonly lineage?: string;
   /** This host's small number in the cluster. */
   readonly uid: number;
   /** Members known when this was written, so that the mesh can be dialled before the registry is loaded. */
@@ -77,6 +82,16 @@ export interface Stores {
   readonly snapshots: SnapshotStore;
   readonly identity: IdentityStore;
   readonly bootstrap: BootstrapStore;
+  /**
+   * Replaces log, snapshots, hard state and cluster identity by these, in one atomic synced batch: whatever crashes, the disk holds
+   * the former cluster or this one, whole.
+   */
+  recover(recovered: {
+    readonly identity: ClusterIdentity;
+    readonly hardState: HardState;
+    readonly meta: SnapshotMeta;
+    readonly body: Uint8Array;
+  }): Promise<void>;
   /** Removes log, snapshots and cluster identity in one synced batch; the host's own uuid and bootstrap state stay. */
   forgetCluster(): Promise<void>;
 }

@@ -25,6 +25,8 @@ export interface PeerAddresses {
 export interface Hello {
   readonly clusterId: string;
   readonly incarnation: number;
+  /** See ClusterIdentity.lineage. */
+  readonly lineage?: string;
   readonly protocol: number;
   readonly software: string;
   /** Its wall clock when it spoke, and our clock when we heard it. Milliseconds since the epoch. */
@@ -36,7 +38,9 @@ export interface Hello {
 export type PeerEvent =
   | { readonly type: "up"; readonly peer: MemberId; readonly hello: Hello }
   /** The connection is gone. A hint, no verdict: only membership decides who is dead. */
-  | { readonly type: "down"; readonly peer: MemberId; readonly reason: string };
+  | { readonly type: "down"; readonly peer: MemberId; readonly reason: string }
+  /** A member said hello from a later incarnation of this cluster: it was recovered without this host. */
+  | { readonly type: "outlived"; readonly peer: MemberId; readonly incarnation: number };
 
 /** The mesh among members. */
 export interface Transport {
@@ -67,7 +71,9 @@ export interface Transport {
   /** Who belongs to the cluster: all of them are dialled for life, nobody else gets past the join protocol. */
   setMembers(members: readonly PeerAddresses[]): void;
   /** Before a cluster: null. Streams of another cluster or incarnation are refused on hello. */
-  setCluster(cluster: { readonly clusterId: string; readonly incarnation: number } | null): void;
+  setCluster(
+    cluster: { readonly clusterId: string; readonly incarnation: number; readonly lineage?: string } | null,
+  ): void;
 }
 
 /** A conversation with an agent that is not (yet) a member: encrypted, both peer ids proven, nothing else trusted. */

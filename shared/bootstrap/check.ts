@@ -32,8 +32,8 @@ export function checkRequest(action: BootstrapAction, request: BootstrapRequest)
 type Rule = readonly [wrong: boolean, field: string, rule: string];
 
 function rules(action: BootstrapAction, request: BootstrapRequest): readonly Rule[] {
-  const { clusterName, nodes, username, password, identity, paths, maxRetries, retryTimeS, apiPort } =
-    request;
+  const { clusterName, nodes, credentials, identity, paths, maxRetries, retryTimeS, apiPort } = request;
+  const { username, password } = credentials;
   const { rackId, name } = identity;
   return [
     [action === "recover_cluster", "action", "recover_cluster is not offered by this version"],

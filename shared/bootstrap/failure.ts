@@ -54,6 +54,8 @@ const CODES = {
   cluster_exists: "internal_error",
   user_exists: "internal_error",
   user_not_found: "internal_error",
+  token_not_found: "internal_error",
+  member_has_rack: "internal_error",
   zone_in_use: "internal_error",
   node_already_registered: "internal_error",
   node_not_discovered: "internal_error",

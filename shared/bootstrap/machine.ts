@@ -29,9 +29,48 @@ export interface BootstrapFailure {
   readonly details: { readonly message: string } & { readonly [key: string]: unknown };
 }
 
+/** One part of an attempt, for showing. `end` is null while it works or when it never ended. */
+export interface BootstrapStepRecord {
+  /** Such as `preflight`, `contact`, `authenticate`, `admit`, `catch_up`. */
+  readonly name: string;
+  readonly state: "running" | "done" | "failed";
+  readonly start: EpochMs;
+  readonly end: EpochMs | null;
+}
+
+/** The attempt by which this host became a member. */
+interface Completed {
+  readonly action: BootstrapAction;
+  readonly attempt: number;
+  readonly startedAt: EpochMs;
+  readonly endedAt: EpochMs;
+  readonly steps?: readonly BootstrapStepRecord[];
+}
+
+/** A recovery that a member tried and that failed: it is the member it was before. */
+export interface FailedRecovery {
+  readonly failure: BootstrapFailure;
+  readonly attempt: number;
+  readonly startedAt: EpochMs;
+  readonly endedAt: EpochMs;
+  readonly steps?: readonly BootstrapStepRecord[];
+}
+
+interface UnderWayState {
+  readonly action: BootstrapAction;
+  readonly attempt: number;
+  readonly startedAt: EpochMs;
+  /**
+   * Set when a member recovers the cluster that it has lost: how it became one, and the incarnation it lived in. Whatever becomes of
+   * the attempt, what it holds on its disk stays until another incarnation has taken its place.
+   */
+  readonly member?: Completed & { readonly incarnation: number };
+}
+
 /**
  * Where this host's bootstrap stands. `initiated`: accepted, not begun; `running`: the action works
- * (`creating_cluster`, `joining_cluster`, `recovering_cluster` on the wire). A POST is taken in `idle` and `error` only.
+ * (`creating_cluster`, `joining_cluster`, `recovering_cluster` on the wire). A POST is taken in `idle` and `error` only, and a
+ * recovery also by a member whose cluster has no leader.
  */
 export type BootstrapState =
   /**
@@ -39,41 +78,27 @@ export type BootstrapState =
    * the agent makes itself another one before it joins anew.
    */
   | { readonly name: "idle"; readonly reason?: string; readonly retired?: MemberId }
-  | {
-      readonly name: "initiated";
-      readonly action: BootstrapAction;
-      readonly attempt: number;
-      readonly startedAt: EpochMs;
-    }
-  | {
-      readonly name: "running";
-      readonly action: BootstrapAction;
-      readonly attempt: number;
-      readonly startedAt: EpochMs;
-    }
-  | {
-      readonly name: "error";
-      readonly action: BootstrapAction;
-      readonly attempt: number;
-      readonly failure: BootstrapFailure;
-      readonly startedAt: EpochMs;
-      readonly endedAt: EpochMs;
-    }
-  | {
-      readonly name: "completed";
-      readonly action: BootstrapAction;
-      readonly attempt: number;
-      readonly startedAt: EpochMs;
-      readonly endedAt: EpochMs;
-    };
+  | ({ readonly name: "initiated" } & UnderWayState)
+  | ({ readonly name: "running" } & UnderWayState)
+  | ({ readonly name: "error"; readonly failure: BootstrapFailure } & Completed)
+  /** `recovery`: the last attempt was a recovery that failed; the host is a member all the same. */
+  | ({ readonly name: "completed"; readonly recovery?: FailedRecovery } & Completed);
 
 /**
  * What may happen to a bootstrap. `at` is wall-clock time, for showing; how long something took is told apart from it,
  * because wall clocks jump.
  */
 export type BootstrapEvent =
-  /** Somebody asks for an attempt (the POST). */
-  | { readonly type: "requested"; readonly action: BootstrapAction; readonly at: EpochMs }
+  /**
+   * Somebody asks for an attempt (the POST). `lost`: the incarnation of the cluster that this host is a member of, when no leader
+   * of it is known; then, and only then, a member may recover it.
+   */
+  | {
+      readonly type: "requested";
+      readonly action: BootstrapAction;
+      readonly at: EpochMs;
+      readonly lost?: number | null;
+    }
   /** The action of this attempt starts to work. */
   | { readonly type: "begun"; readonly attempt: number }
   /** The action of this attempt is over and has taken back what it did, unless it succeeded (`failure` null). */
@@ -82,6 +107,7 @@ export type BootstrapEvent =
       readonly attempt: number;
       readonly failure: BootstrapFailure | null;
       readonly at: EpochMs;
+      readonly steps?: readonly BootstrapStepRecord[];
     }
   /** Time passes: the attempt runs for `elapsedMs` and may take `limitMs`. */
   | {
@@ -90,8 +116,8 @@ export type BootstrapEvent =
       readonly elapsedMs: number;
       readonly limitMs: number;
     }
-  /** The agent starts anew; `identity`: the record of a cluster is on its disk. First event of each life. */
-  | { readonly type: "restarted"; readonly identity: boolean; readonly at: EpochMs }
+  /** The agent starts anew; `incarnation`: of the cluster whose record is on its disk, null without one. First event of each life. */
+  | { readonly type: "restarted"; readonly incarnation: number | null; readonly at: EpochMs }
   /** The cluster took this host out for good, and the peer id that it has with it. */
   | { readonly type: "removed"; readonly reason: string; readonly peer: MemberId };
 
@@ -118,14 +144,14 @@ export type BootstrapStep =
 export function stepBootstrap(state: BootstrapState, event: BootstrapEvent): BootstrapStep {
   switch (event.type) {
     case "requested":
-      return requested(state, event.action, event.at);
+      return requested(state, event);
     case "begun": {
       if (state.name !== "initiated" || state.attempt !== event.attempt) return unchanged(state);
       return { state: { ...state, name: "running" }, effects: [] };
     }
     case "ended": {
       if (!underWay(state) || state.attempt !== event.attempt) return unchanged(state);
-      return { state: ended(state, event.failure, event.at), effects: [] };
+      return { state: ended(state, event), effects: [] };
     }
     case "ticked": {
       if (!underWay(state) || state.attempt !== event.attempt) return unchanged(state);
@@ -136,7 +162,7 @@ export function stepBootstrap(state: BootstrapState, event: BootstrapEvent): Boo
       };
     }
     case "restarted":
-      return restarted(state, event.identity, event.at);
+      return restarted(state, event.incarnation, event.at);
     case "removed": {
       if (state.name !== "completed") return unchanged(state);
       return {
@@ -157,33 +183,48 @@ function unchanged(state: BootstrapState): BootstrapStep {
   return { state, effects: [] };
 }
 
-function requested(state: BootstrapState, action: BootstrapAction, at: EpochMs): BootstrapStep {
+type EventOf<T extends BootstrapEvent["type"]> = Extract<BootstrapEvent, { type: T }>;
+
+function requested(state: BootstrapState, { action, at, lost = null }: EventOf<"requested">): BootstrapStep {
   if (underWay(state)) return { refused: "bootstrap_in_progress" };
-  if (state.name === "completed") return { refused: "already_in_cluster" };
-  const attempt = state.name === "idle" ? 1 : state.attempt + 1;
-  return {
-    state: { name: "initiated", action, attempt, startedAt: at },
-    effects: [{ type: "run", action, attempt }],
-  };
+  const attempt = state.name === "idle" ? 1 : Math.max(state.attempt, lastTried(state)) + 1;
+  const begins = { name: "initiated", action, attempt, startedAt: at } as const;
+  const effects = [{ type: "run", action, attempt }] as const;
+  if (state.name !== "completed") return { state: begins, effects };
+  if (action !== "recover_cluster" || lost === null) return { refused: "already_in_cluster" };
+  const { name: _name, recovery: _recovery, ...how } = state;
+  return { state: { ...begins, member: { ...how, incarnation: lost } }, effects };
 }
 
-function restarted(state: BootstrapState, identity: boolean, at: EpochMs): BootstrapStep {
+function lastTried(state: BootstrapState): number {
+  return state.name === "completed" ? (state.recovery?.attempt ?? 0) : 0;
+}
+
+function restarted(state: BootstrapState, incarnation: number | null, at: EpochMs): BootstrapStep {
   const forget: BootstrapEffect = { type: "forget" };
   switch (state.name) {
     case "idle":
     case "error":
-      return { state, effects: identity ? [forget] : [] };
+      return { state, effects: incarnation === null ? [] : [forget] };
     case "initiated":
     case "running": {
       const message = `the agent was restarted while it worked on ${state.action}; what it had begun is undone, try again`;
-      return { state: ended(state, { code: "internal_error", details: { message } }, at), effects: [forget] };
+      const failure: BootstrapFailure = { code: "internal_error", details: { message } };
+      if (state.member === undefined || incarnation === null) {
+        const { member: _member, ...rest } = state;
+        return { state: ended(rest, { failure, at }), effects: [forget] };
+      }
+      // The new incarnation is on disk whole, or the old one is: there is nothing in between.
+      const done = incarnation > state.member.incarnation;
+      return { state: ended(state, { failure: done ? null : failure, at }), effects: [] };
     }
     case "completed": {
-      if (identity) return unchanged(state);
+      if (incarnation !== null) return unchanged(state);
       const message = "this host was in a cluster, but the record of it is gone from its disk; join it again";
+      const { recovery: _recovery, ...how } = state;
       return {
         state: {
-          ...state,
+          ...how,
           name: "error",
           failure: { code: "internal_error", details: { message } },
           endedAt: at,
@@ -194,10 +235,21 @@ function restarted(state: BootstrapState, identity: boolean, at: EpochMs): Boots
   }
 }
 
-function ended(state: UnderWay, failure: BootstrapFailure | null, at: EpochMs): BootstrapState {
-  const { action, attempt, startedAt } = state;
-  if (failure === null) return { name: "completed", action, attempt, startedAt, endedAt: at };
-  return { name: "error", action, attempt, failure, startedAt, endedAt: at };
+function ended(
+  state: UnderWay,
+  { failure, at, steps: told }: Pick<EventOf<"ended">, "failure" | "at" | "steps">,
+): BootstrapState {
+  const { action, attempt, startedAt, member } = state;
+  const steps = told === undefined ? {} : { steps: told };
+  const how = { action, attempt, startedAt, endedAt: at, ...steps };
+  if (failure === null) return { name: "completed", ...how };
+  if (member === undefined) return { name: "error", failure, ...how };
+  const { incarnation: _incarnation, ...before } = member;
+  return {
+    name: "completed",
+    ...before,
+    recovery: { failure, attempt, startedAt, endedAt: at, ...steps },
+  };
 }
 
 function overdue(state: UnderWay, limitMs: number): BootstrapFailure {

@@ -79,7 +79,8 @@ const SENTENCES: Sentences = {
     `this node needs at least ${required_flash} bytes of flash`,
   time_not_sync: ({ offset_ms, limit_ms }) =>
     `this clock is ${offset_ms} ms off the cluster's; at most ${limit_ms} ms are allowed; synchronise it (chrony, ntp)`,
-  rack_id_required: () => "the cluster is rack-aware; give node.identity.rack_id",
+  rack_id_required: ({ current_rack_ids }) =>
+    `the cluster is rack-aware; give node.identity.rack_id (in use: ${current_rack_ids.join(", ")})`,
   socket_directory_mismatch: ({ expected, actual }) =>
     `the cluster's socket directory is ${expected}, this node's is ${actual}`,
   node_config_mismatch: ({ setting, expected, actual }) =>
@@ -91,9 +92,12 @@ const SENTENCES: Sentences = {
   member_not_found: ({ peer }) => `${peer} is not a member`,
   member_name_exists: ({ name }) => `another member is already called ${name}`,
   change_refused: ({ what, reason }) => `cannot ${what}: ${reason}`,
+  member_has_rack: ({ name, rack_id }) =>
+    `${name} is in the rack ${rack_id} already; a rack cannot be changed`,
   cluster_exists: () => "this cluster has been created already",
   user_exists: ({ name }) => `the user ${name} already exists`,
   user_not_found: ({ name }) => `the user ${name} does not exist`,
+  token_not_found: ({ token }) => `there is no join token ${token}`,
   zone_exists: ({ name }) => `the zone ${name} already exists`,
   zone_not_found: ({ zone }) => `the zone ${zone} does not exist`,
   zone_in_use: ({ zone, nodes }) => `the zone ${zone} still stores ${nodes.join(", ")}`,

@@ -72,9 +72,12 @@ export interface ErrorFacts {
   member_name_exists: { readonly name: string };
   /** Who votes, leads or belongs to the cluster cannot be changed like this now. `what` completes "cannot …". */
   change_refused: { readonly what: string; readonly reason: string };
+  /** A rack is given once and stays. */
+  member_has_rack: { readonly name: string; readonly rack_id: string };
   cluster_exists: object;
   user_exists: { readonly name: string };
   user_not_found: { readonly name: string };
+  token_not_found: { readonly token: string };
 
   // Zones and registered nodes (seed 000).
   zone_exists: { readonly name: string };

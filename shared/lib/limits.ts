@@ -97,3 +97,31 @@ export const SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024;
 export const SNAPSHOT_PIECE_BYTES = 256 * 1024;
 /** Commands forwarded to the leader in one request. */
 export const FORWARDED_COMMANDS_MAX = 256;
+/** The text of a license. */
+export const LICENSE_CHARS_MAX = 16 * 1024;
+/** Certificates or a key in PEM. */
+export const CERTIFICATE_CHARS_MAX = 64 * 1024;
+export const DNS_SUFFIXES_MAX = 16;
+export const USERS_MAX = 1024;
+/** Join tokens that are listed at once, used and expired ones included. */
+export const TOKENS_MAX = 1024;
+/** Longest a join token may be valid. */
+export const TOKEN_TTL_MS_MAX = 30 * 86_400_000;
+/** How long a token that was used or has expired stays listed. */
+export const TOKEN_KEPT_MS = 7 * 86_400_000;
+export const TOKEN_NOTE_CHARS_MAX = 256;
+/** A whole join token as text. */
+export const TOKEN_CHARS_MAX = 8192;
+/** Members that one token pins. */
+export const TOKEN_PEERS_MAX = 8;
+/**
+ * By so much a recovery advances the index: what the lost copies had beyond the recovered one never gets an equal index, so that no
+ * ETag or `min_index` of a lost entry can fit a new one.
+ */
+export const RECOVERY_INDEX_GAP = 1_048_576;
+/** By so much it advances the counters that ids are drawn from, for the same reason. */
+export const RECOVERY_ID_GAP = 1000;
+/** Backups kept of those that were made automatically. */
+export const BACKUPS_KEPT = 5;
+/** Longest a reader of the bootstrap's state may wait for the next one. */
+export const BOOTSTRAP_WAIT_MS_MAX = 600_000;

@@ -1,9 +1,14 @@
 import { Type, type Static } from "typebox";
 
 import {
+  CERTIFICATE_CHARS_MAX,
+  DNS_SUFFIXES_MAX,
   HOST_ADDRESSES_MAX,
+  LICENSE_CHARS_MAX,
   MEMBERS_MAX,
   PASSWORD_CHARS_MAX,
+  TOKEN_NOTE_CHARS_MAX,
+  TOKEN_TTL_MS_MAX,
   USER_NAME_CHARS_MAX,
   ZONE_NAME_CHARS_MAX,
 } from "#shared/lib/limits.ts";
@@ -46,8 +51,58 @@ export const NewMember = Type.Object({
   api_urls: Type.Array(Addr, { maxItems: 16 }),
   rack_id: Type.Union([Type.String({ maxLength: 63 }), Type.Null()]),
   software_version: Type.String({ maxLength: 64 }),
+  /** Seed 003's further facts of a node; absent: not given. Only kept and shown, unless something else is said. */
+  second_rack_id: Type.Optional(Type.String({ maxLength: 63 })),
+  accept_servers: Type.Optional(Type.Boolean()),
+  /** All members of a cluster must agree on it: see `node_config_mismatch`. */
+  use_internal_ipv6: Type.Optional(Type.Boolean()),
+  max_listeners: Type.Optional(Type.Integer({ minimum: 0 })),
+  max_redis_servers: Type.Optional(Type.Integer({ minimum: 0 })),
+  bigstore_enabled: Type.Optional(Type.Boolean()),
+  bigstore_driver: Type.Optional(Type.String({ maxLength: 32 })),
+  /**
+   * Main memory, and size of the file system under the bigstore path. Bytes; absent when they could not be found out. Kept here
+   * beside the gossiped facts, so that a replacement can be measured against a host that nobody alive has heard of.
+   */
+  memory_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  flash_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type NewMember = Static<typeof NewMember>;
+
+/** Seed 003's cluster policy: kept and shown; `rack_aware` is a property of the cluster itself. */
+export const ClusterPolicy = Type.Object({
+  default_shards_placement: Type.Enum(["dense", "sparse"]),
+  default_sharded_proxy_policy: Type.Enum(["single", "all-master-shards", "all-nodes"]),
+  default_non_sharded_proxy_policy: Type.Enum(["single", "all-master-shards", "all-nodes"]),
+  default_fork_evict_ram: Type.Boolean(),
+  shards_overbooking: Type.Boolean(),
+});
+export type ClusterPolicy = Static<typeof ClusterPolicy>;
+
+/** A DNS zone under which the cluster's names may be found: kept and shown. */
+export const DnsSuffix = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: 253 }),
+  cluster_default: Type.Optional(Type.Boolean()),
+  use_aaaa_ns: Type.Optional(Type.Boolean()),
+  use_internal_addr: Type.Optional(Type.Boolean()),
+  slaves: Type.Optional(Type.Array(Addr, { maxItems: 16 })),
+});
+export type DnsSuffix = Static<typeof DnsSuffix>;
+const DnsSuffixes = Type.Array(DnsSuffix, { maxItems: DNS_SUFFIXES_MAX });
+/** The text of a license; empty: none. */
+const License = Type.String({ maxLength: LICENSE_CHARS_MAX });
+
+/**
+ * How a join token's secret is kept: SCRAM's keys of it (RFC 5802 §3). The secret is random and long, so no slow hash is needed,
+ * and neither it nor a proof follows from these. Base64.
+ */
+export const TokenKeys = Type.Object({
+  stored_key: Type.String({ maxLength: 128 }),
+  server_key: Type.String({ maxLength: 128 }),
+});
+export type TokenKeys = Static<typeof TokenKeys>;
+const TokenId = Type.String({ minLength: 1, maxLength: 64 });
+const UserRole = Type.Enum(["admin", "viewer"]);
 
 /** Options of box.cfg or of another engine: a JSON object; its encoded size is limited (NODE_CFG_BYTES_MAX). */
 const NodeCfg = Type.Record(Type.String(), Type.Unknown());
@@ -62,9 +117,21 @@ export const Command = Type.Union([
     member: NewMember,
     admin: Type.Object({ name: UserName, verifier: PasswordVerifier }),
     rack_aware: Type.Boolean(),
+    policy: Type.Optional(ClusterPolicy),
+    license: Type.Optional(License),
+    dns_suffixes: Type.Optional(DnsSuffixes),
   }),
-  /** A host that proved a password. Repeated by the same peer: same uid, record renewed. Answers `{ uid }`. */
-  Type.Object({ type: Type.Literal("member.add"), member: NewMember }),
+  /**
+   * A host that proved itself. Repeated by the same peer: same uid, record renewed. With the `want_uid` of a failed member it takes
+   * that one's place: uid, rack, registered node. `token`: the join token it proved itself with, which is used up. Answers `{ uid }`.
+   */
+  Type.Object({
+    type: Type.Literal("member.add"),
+    member: NewMember,
+    want_uid: Type.Optional(Type.Integer({ minimum: 1 })),
+    override_rack_id: Type.Optional(Type.Boolean()),
+    token: Type.Optional(TokenId),
+  }),
   /** The member holds the registry and takes part; until then it is `joining` and no candidate. */
   Type.Object({ type: Type.Literal("member.activate"), peer: Peer }),
   /** Addresses, URLs or version changed (sent by the member itself after a restart). */
@@ -74,6 +141,19 @@ export const Command = Type.Union([
     mesh_addrs: Type.Optional(Type.Array(Addr, { maxItems: HOST_ADDRESSES_MAX })),
     api_urls: Type.Optional(Type.Array(Addr, { maxItems: 16 })),
     software_version: Type.Optional(Type.String({ maxLength: 64 })),
+    memory_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
+    flash_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  }),
+  /** What an administrator may change of a member. A rack can be given once. */
+  Type.Object({
+    type: Type.Literal("member.configure"),
+    peer: Peer,
+    external_addrs: Type.Optional(Type.Array(Addr, { maxItems: HOST_ADDRESSES_MAX })),
+    rack_id: Type.Optional(Type.String({ minLength: 1, maxLength: 63 })),
+    second_rack_id: Type.Optional(Type.String({ maxLength: 63 })),
+    accept_servers: Type.Optional(Type.Boolean()),
+    max_listeners: Type.Optional(Type.Integer({ minimum: 0 })),
+    max_redis_servers: Type.Optional(Type.Integer({ minimum: 0 })),
   }),
   /** The leader's judgement on a member that has long been dead, or that is back. */
   Type.Object({ type: Type.Literal("member.set_failed"), peer: Peer, failed: Type.Boolean() }),
@@ -85,7 +165,47 @@ export const Command = Type.Union([
     type: Type.Literal("cluster.configure"),
     candidate_pool_size: Type.Optional(Type.Integer({ minimum: 1, maximum: MEMBERS_MAX })),
     failed_after_ms: Type.Optional(Type.Integer({ minimum: 1000, maximum: 86_400_000 })),
+    repair_policy: Type.Optional(Type.Enum(["replace", "open"])),
+    /** Can be switched on, once all members have racks, and never off again. */
+    rack_aware: Type.Optional(Type.Boolean()),
+    policy: Type.Optional(Type.Partial(ClusterPolicy)),
+    license: Type.Optional(License),
+    dns_suffixes: Type.Optional(DnsSuffixes),
+    /** Certificates in PEM whose holders' certificates prove an administrator in a join; empty: none do. */
+    trusted_ca: Type.Optional(Type.String({ maxLength: CERTIFICATE_CHARS_MAX })),
   }),
+
+  /** Answers `{ uid }`. */
+  Type.Object({
+    type: Type.Literal("user.create"),
+    name: UserName,
+    role: UserRole,
+    verifier: PasswordVerifier,
+    display_name: Type.Optional(Type.String({ maxLength: USER_NAME_CHARS_MAX })),
+    email_alerts: Type.Optional(Type.Boolean()),
+  }),
+  /** Replaces what is passed. The last administrator stays one. */
+  Type.Object({
+    type: Type.Literal("user.update"),
+    name: UserName,
+    role: Type.Optional(UserRole),
+    verifier: Type.Optional(PasswordVerifier),
+    display_name: Type.Optional(Type.String({ maxLength: USER_NAME_CHARS_MAX })),
+    email_alerts: Type.Optional(Type.Boolean()),
+  }),
+  Type.Object({ type: Type.Literal("user.delete"), name: UserName }),
+
+  /** A join token for one host. Answers `{ expires_at }`, milliseconds since the epoch by the log's time. */
+  Type.Object({
+    type: Type.Literal("token.create"),
+    id: TokenId,
+    keys: TokenKeys,
+    ttl_ms: Type.Integer({ minimum: 1000, maximum: TOKEN_TTL_MS_MAX }),
+    created_by: UserName,
+    note: Type.String({ maxLength: TOKEN_NOTE_CHARS_MAX }),
+  }),
+  /** Whether used or not: it is gone from the list. */
+  Type.Object({ type: Type.Literal("token.revoke"), id: TokenId }),
 
   Type.Object({ type: Type.Literal("zone.create"), name: ZoneName }),
   Type.Object({ type: Type.Literal("zone.rename"), id: Type.Integer(), name: ZoneName }),
@@ -122,7 +242,7 @@ export type CommandType = Command["type"];
 export type CommandOf<T extends CommandType> = Extract<Command, { type: T }>;
 
 /** The topics a command may touch; watchers choose by these. */
-export const TOPICS = ["cluster", "members", "zones", "weights", "nodes", "users"] as const;
+export const TOPICS = ["cluster", "members", "zones", "weights", "nodes", "users", "tokens"] as const;
 export type Topic = (typeof TOPICS)[number];
 
 /** A precondition of a command: compare and set on one record. An empty id stands for the whole topic. */

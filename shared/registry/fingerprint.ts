@@ -26,7 +26,8 @@ export function emptyFingerprint(): Fingerprint {
 export function stateHash(state: Readonly<RegistryState>): string {
   const { fingerprint, index, term, at, elapsedMs, nextUid, nextZoneId, nextUserUid } = state;
   const { sum, chain, marks } = fingerprint;
-  const counts = [state.members.size, state.zones.size, state.nodes.size, state.users.size, marks.size];
+  const { members, zones, nodes, users, tokens } = state;
+  const counts = [members.size, zones.size, nodes.size, users.size, tokens.size, marks.size];
   return fnv1a64(
     [sum, chain, index, term, at, elapsedMs, nextUid, nextZoneId, nextUserUid, ...counts].join(" "),
   );
@@ -73,6 +74,7 @@ function everyRecord(state: Readonly<RegistryState>): Touched[] {
     ...of("weights", [""]),
     ...of("nodes", state.nodes.keys()),
     ...of("users", state.users.keys()),
+    ...of("tokens", state.tokens.keys()),
   ];
 }
 
@@ -127,5 +129,7 @@ function recordOf(state: Readonly<RegistryState>, topic: Topic, id: string): obj
       return state.nodes.get(id) ?? null;
     case "users":
       return state.users.get(id) ?? null;
+    case "tokens":
+      return state.tokens.get(id) ?? null;
   }
 }

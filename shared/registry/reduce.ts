@@ -10,12 +10,15 @@ import { configureCluster, createCluster } from "#shared/registry/reducers/clust
 import {
   activateMember,
   addMember,
+  configureMember,
   removeMember,
   setFailed,
   updateMember,
 } from "#shared/registry/reducers/member.ts";
 import { registerNode, unregisterNode, updateNode } from "#shared/registry/reducers/node.ts";
 import { refuse, type Outcome, type Reducer } from "#shared/registry/reducers/outcome.ts";
+import { createToken, revokeToken } from "#shared/registry/reducers/token.ts";
+import { createUser, deleteUser, updateUser } from "#shared/registry/reducers/user.ts";
 import { createZone, deleteZone, renameZone, setWeights } from "#shared/registry/reducers/zone.ts";
 import { takeTurn } from "#shared/registry/sessions.ts";
 import { versionOf, versionsAfter } from "#shared/registry/versions.ts";
@@ -61,10 +64,11 @@ export function emptyState(): RegistryState {
     nodes: new Map(),
     users: new Map(),
     nextUserUid: 1,
+    tokens: new Map(),
     sessions: new Map(),
     keys: new Map(),
     versions: new Map(),
-    topicVersions: { cluster: 0, members: 0, zones: 0, weights: 0, nodes: 0, users: 0 },
+    topicVersions: { cluster: 0, members: 0, zones: 0, weights: 0, nodes: 0, users: 0, tokens: 0 },
     fingerprint: emptyFingerprint(),
   };
 }
@@ -74,9 +78,15 @@ const REDUCERS: { readonly [T in CommandType]: Reducer<T> } = {
   "member.add": addMember,
   "member.activate": activateMember,
   "member.update": updateMember,
+  "member.configure": configureMember,
   "member.set_failed": setFailed,
   "member.remove": removeMember,
   "cluster.configure": configureCluster,
+  "user.create": createUser,
+  "user.update": updateUser,
+  "user.delete": deleteUser,
+  "token.create": createToken,
+  "token.revoke": revokeToken,
   "zone.create": createZone,
   "zone.rename": renameZone,
   "zone.delete": deleteZone,

@@ -3,14 +3,24 @@ import { Compile } from "typebox/compile";
 
 import { byText, canonicalJson } from "#shared/lib/order.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
-import { NewMember, PasswordVerifier, TOPICS, type Topic } from "#shared/registry/command.ts";
+import {
+  ClusterPolicy,
+  DnsSuffix,
+  NewMember,
+  PasswordVerifier,
+  TokenKeys,
+  TOPICS,
+  type Topic,
+} from "#shared/registry/command.ts";
 import { breaches } from "#shared/registry/invariants.ts";
 import { emptyFingerprint, markAll, stateHash } from "#shared/registry/fingerprint.ts";
 import { membersByUid } from "#shared/registry/queries/members.ts";
 import { nodesByUuid } from "#shared/registry/queries/nodes.ts";
+import { tokensById } from "#shared/registry/queries/tokens.ts";
 import { zonesById } from "#shared/registry/queries/zones.ts";
 import { textOf } from "#shared/registry/texts.ts";
 import {
+  POLICY_DEFAULT,
   SETTINGS_DEFAULT,
   versionKey,
   type CommandResult,
@@ -18,7 +28,7 @@ import {
 } from "#shared/registry/state.ts";
 
 /** Raised with every change of the shape below; `decodeState` then reads the one before as well. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const At = Type.Unsafe<EpochMs>(Count);
@@ -50,7 +60,17 @@ const Snapshot = Type.Object({
       name: Type.String(),
       rackAware: Type.Boolean(),
       createdAt: At,
-      settings: Type.Object({ candidatePoolSize: Count, failedAfterMs: Count }),
+      settings: Type.Object({
+        candidatePoolSize: Count,
+        failedAfterMs: Count,
+        repairPolicy: Type.Enum(["replace", "open"]),
+      }),
+      incarnation: Count,
+      recoveredAt: Type.Union([At, Type.Null()]),
+      policy: ClusterPolicy,
+      license: Type.String(),
+      dnsSuffixes: Type.Array(DnsSuffix),
+      trustedCa: Type.String(),
     }),
     Type.Null(),
   ]),
@@ -61,6 +81,7 @@ const Snapshot = Type.Object({
       status: Type.Union([Type.Literal("joining"), Type.Literal("active")]),
       addedAt: At,
       failedAt: Type.Union([At, Type.Null()]),
+      tookOverAt: Type.Optional(At),
     }),
   ),
   tombstones: Type.Array(Type.Object({ peer: Id, index: Count })),
@@ -87,9 +108,24 @@ const Snapshot = Type.Object({
       role: Type.Union([Type.Literal("admin"), Type.Literal("viewer")]),
       verifier: PasswordVerifier,
       createdAt: At,
+      passwordAt: At,
+      displayName: Type.String(),
+      emailAlerts: Type.Boolean(),
     }),
   ),
   nextUserUid: Count,
+  tokens: Type.Array(
+    Type.Object({
+      id: Id,
+      keys: TokenKeys,
+      note: Type.String(),
+      createdBy: Type.String(),
+      createdAt: At,
+      expiresAt: At,
+      usedBy: Type.Union([Id, Type.Null()]),
+      usedAt: Type.Union([At, Type.Null()]),
+    }),
+  ),
   sessions: Type.Array(
     Type.Object({
       peer: Id,
@@ -114,6 +150,7 @@ const Snapshot = Type.Object({
     weights: Count,
     nodes: Count,
     users: Count,
+    tokens: Count,
   }),
 });
 type Snapshot = Static<typeof Snapshot>;
@@ -144,6 +181,7 @@ export function encodeState(state: Readonly<RegistryState>): string {
     nodes: list(nodesByUuid(state).map((node) => textOf(node))),
     users: list([...state.users.values()].toSorted((a, b) => a.uid - b.uid).map((user) => textOf(user))),
     nextUserUid: canonicalJson(nextUserUid),
+    tokens: list(tokensById(state).map((token) => textOf(token))),
     sessions: canonicalJson(
       sorted(state.sessions).map(([peer, { session, ack, results }]) => ({
         peer,
@@ -185,6 +223,7 @@ export function decodeState(text: string): RegistryState {
     nodes: unique(snapshot.nodes, "nodes", (node) => [node.uuid, node]),
     users: unique(snapshot.users, "users", (user) => [user.name, user]),
     nextUserUid,
+    tokens: unique(snapshot.tokens, "tokens", (token) => [token.id, token]),
     sessions: unique(snapshot.sessions, "sessions", ({ peer, session, ack, results }) => [
       peer,
       { session, ack, results: unique(results, "results", ({ seq, ...answer }) => [seq, answer]) },
@@ -211,7 +250,8 @@ function read(text: string): Snapshot {
     throw new Error("the snapshot is damaged: it is no JSON");
   }
   const format = typeof value === "object" && value !== null && "format" in value ? value.format : undefined;
-  if (format === 1) value = upgraded(value as SnapshotV1);
+  if (format === 1) value = upgradedFrom2(upgradedFrom1(value as SnapshotV1));
+  else if (format === 2) value = upgradedFrom2(value as SnapshotV2);
   else if (typeof format === "number" && format !== FORMAT) {
     throw new Error(`the snapshot has format ${format}, this version reads ${FORMAT}; upgrade this agent`);
   }
@@ -230,7 +270,7 @@ interface SnapshotV1 {
   readonly members: readonly { readonly peer: string }[];
   readonly zones: readonly { readonly id: number }[];
   readonly nodes: readonly { readonly uuid: string }[];
-  readonly users: readonly { readonly name: string }[];
+  readonly users: readonly { readonly name: string; readonly createdAt: number }[];
   readonly keys: readonly { readonly at: number }[];
   readonly sessions: readonly { readonly results: readonly object[] }[];
 }
@@ -239,7 +279,7 @@ interface SnapshotV1 {
  * Nobody knows any more when a record last changed; the snapshot's own index is never too early. Agents that come from different
  * snapshots differ in this until their states are compared (see fingerprint.ts): then one takes the other's.
  */
-function upgraded(v1: SnapshotV1): object {
+function upgradedFrom1(v1: SnapshotV1): SnapshotV2 {
   const { index, cluster, members, zones, nodes, users, keys, sessions } = v1;
   const ids: readonly [Topic, readonly string[]][] = [
     ["cluster", cluster === null ? [] : [""]],
@@ -249,23 +289,61 @@ function upgraded(v1: SnapshotV1): object {
     ["nodes", nodes.map(({ uuid }) => uuid)],
     ["users", users.map(({ name }) => name)],
   ];
-  return {
+  const v2 = {
     ...v1,
-    format: FORMAT,
     elapsedMs: 0,
     sessions: sessions.map(({ results, ...session }) => ({
       ...session,
       results: results.map((result) => ({ ...result, index })),
     })),
     keys: keys.map(({ at: _at, ...key }) => ({ ...key, elapsedMs: 0 })),
-    cluster: cluster === null ? null : { ...cluster, settings: SETTINGS_DEFAULT },
+    cluster: cluster === null ? null : { ...cluster, settings: {} },
     members: members.map((member) => ({ ...member, failedAt: null })),
     versions: ids.flatMap(([topic, all]) => all.map((id) => [versionKey(topic, id), index])),
     topicVersions: Object.fromEntries(TOPICS.map((topic) => [topic, index])),
     chain: "",
     hash: "",
   };
+  return v2;
 }
+
+/** What matters of the shape before: it knew no policy, no license, no incarnation, no tokens, and less of its users. */
+interface SnapshotV2 {
+  readonly cluster: { readonly settings: object } | null;
+  readonly users: readonly { readonly createdAt: number }[];
+  readonly topicVersions: object;
+}
+
+/** Its hash cannot be right for a state with more in it; it was written whole, as its store's own checksum says. */
+function upgradedFrom2(v2: SnapshotV2): object {
+  const { cluster, users, topicVersions } = v2;
+  return {
+    ...v2,
+    format: FORMAT,
+    cluster:
+      cluster === null
+        ? null
+        : { ...CLUSTER_ADDED, ...cluster, settings: { ...SETTINGS_DEFAULT, ...cluster.settings } },
+    users: users.map((user) => ({
+      ...user,
+      passwordAt: user.createdAt,
+      displayName: "",
+      emailAlerts: false,
+    })),
+    tokens: [],
+    topicVersions: { ...topicVersions, tokens: 0 },
+    hash: "",
+  };
+}
+
+const CLUSTER_ADDED = {
+  incarnation: 1,
+  recoveredAt: null,
+  policy: POLICY_DEFAULT,
+  license: "",
+  dnsSuffixes: [],
+  trustedCa: "",
+} as const;
 
 function unique<I, K, V>(items: readonly I[], what: string, pair: (item: I) => [K, V]): Map<K, V> {
   const map = new Map(items.map(pair));

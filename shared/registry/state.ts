@@ -1,7 +1,14 @@
 import type { Refusal } from "#shared/errors/kinds.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { EpochMs } from "#shared/lib/time.ts";
-import type { NewMember, PasswordVerifier, Topic } from "#shared/registry/command.ts";
+import type {
+  ClusterPolicy,
+  DnsSuffix,
+  NewMember,
+  PasswordVerifier,
+  TokenKeys,
+  Topic,
+} from "#shared/registry/command.ts";
 
 /** `joining`: known, not yet holding the registry. `active`: takes part. Liveness is no part of this: see membership. */
 export interface Member extends Readonly<NewMember> {
@@ -14,6 +21,8 @@ export interface Member extends Readonly<NewMember> {
    * it. Null while it does not. Unlike liveness this is one answer for all, and lasts until the member is seen again or replaced.
    */
   readonly failedAt: EpochMs | null;
+  /** When it took a failed member's place; absent for one that joined as itself. Should its join break off, the place is kept. */
+  readonly tookOverAt?: EpochMs;
 }
 
 export interface Zone {
@@ -36,10 +45,29 @@ export interface RegisteredNode {
 
 export interface User {
   readonly uid: number;
+  /** What they log in with; seed 003 calls it email. */
   readonly name: string;
   readonly role: "admin" | "viewer";
   readonly verifier: PasswordVerifier;
   readonly createdAt: EpochMs;
+  /** When the password was last set. */
+  readonly passwordAt: EpochMs;
+  readonly displayName: string;
+  readonly emailAlerts: boolean;
+}
+
+/** One permission to join, for one host. */
+export interface JoinToken {
+  readonly id: string;
+  readonly keys: TokenKeys;
+  readonly note: string;
+  readonly createdBy: string;
+  readonly createdAt: EpochMs;
+  /** By the log's time. */
+  readonly expiresAt: EpochMs;
+  /** Who joined with it, and when; null while nobody has. The same peer may come again, as after a join that broke off. */
+  readonly usedBy: MemberId | null;
+  readonly usedAt: EpochMs | null;
 }
 
 /** A typed answer of a reducer, the same on every agent. `value` is what the caller is told. */
@@ -70,12 +98,22 @@ export interface KeyRecord {
   readonly result: CommandResult;
 }
 
-interface ClusterInfo {
+export interface ClusterInfo {
   readonly id: string;
   readonly name: string;
   readonly rackAware: boolean;
   readonly createdAt: EpochMs;
   readonly settings: ClusterSettings;
+  /** 1 at first; each recovery adds one. Agents of an earlier one are no part of the cluster any more. */
+  readonly incarnation: number;
+  /** When it was last recovered; null: never. */
+  readonly recoveredAt: EpochMs | null;
+  readonly policy: ClusterPolicy;
+  /** Empty: none. */
+  readonly license: string;
+  readonly dnsSuffixes: readonly DnsSuffix[];
+  /** PEM; empty: no certificate proves anybody. */
+  readonly trustedCa: string;
 }
 
 /** What an administrator may tune for the whole cluster. */
@@ -84,10 +122,25 @@ export interface ClusterSettings {
   readonly candidatePoolSize: number;
   /** How long a member must be dead before it is marked as failed. Milliseconds. */
   readonly failedAfterMs: number;
+  /** `replace`: while a member is failed, only hosts that take its place may join. `open`: any may. */
+  readonly repairPolicy: "replace" | "open";
 }
 
 /** What a cluster begins with. */
-export const SETTINGS_DEFAULT: ClusterSettings = { candidatePoolSize: 10, failedAfterMs: 60_000 };
+export const SETTINGS_DEFAULT: ClusterSettings = {
+  candidatePoolSize: 10,
+  failedAfterMs: 60_000,
+  repairPolicy: "replace",
+};
+
+/** Seed 003's defaults. */
+export const POLICY_DEFAULT: ClusterPolicy = {
+  default_shards_placement: "sparse",
+  default_sharded_proxy_policy: "all-master-shards",
+  default_non_sharded_proxy_policy: "single",
+  default_fork_evict_ram: false,
+  shards_overbooking: true,
+};
 
 /**
  * All cluster-owned facts, as of one index of the log. Only `apply` in reduce.ts changes it, in place and without
@@ -114,6 +167,7 @@ export interface RegistryState {
   readonly nodes: Map<string, RegisteredNode>;
   readonly users: Map<string, User>;
   nextUserUid: number;
+  readonly tokens: Map<string, JoinToken>;
   readonly sessions: Map<MemberId, Session>;
   /** In order of arrival, oldest first. */
   readonly keys: Map<string, KeyRecord>;

@@ -147,6 +147,8 @@ export class RegistryOracle {
         this.nodes = others;
         return say();
       }
+      default:
+        throw new Error(`the oracle knows nothing of ${command.type} yet`);
     }
   }
 

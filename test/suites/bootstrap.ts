@@ -87,7 +87,12 @@ export function bootstrapSuite(name: string, make: () => Promise<BootstrapHarnes
 
     test.each([
       ["a cluster's name that is none", "create_cluster", { clusterName: "not a name" }, "cluster.name"],
-      ["an empty password", "create_cluster", { password: "" }, "credentials.password"],
+      [
+        "an empty password",
+        "create_cluster",
+        { credentials: { username: "admin", password: "" } },
+        "credentials.password",
+      ],
       ["a join over no port", "join_cluster", { nodes: ["10.0.0.9"], apiPort: 0 }, "cnm_https_port"],
       ["a recovery", "recover_cluster", {}, "action"],
     ] as const)("%s is refused by its field and changes nothing", async (_what, action, more, field) => {

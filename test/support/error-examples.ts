@@ -46,6 +46,8 @@ export const ERROR_EXAMPLES = {
   cluster_exists: {},
   user_exists: { name: "alice" },
   user_not_found: { name: "alice" },
+  token_not_found: { token: "t1" },
+  member_has_rack: { name: "host-2", rack_id: "r1" },
   zone_exists: { name: "one" },
   zone_not_found: { zone: "1" },
   zone_in_use: { zone: "1", nodes: ["uuid-1", "uuid-2"] },

@@ -1,7 +1,12 @@
-import type { Bootstrap } from "#agent/ports/bootstrap.ts";
+import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
 import { checkRequest } from "#shared/bootstrap/check.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
-import { stepBootstrap, type BootstrapAction, type BootstrapState } from "#shared/bootstrap/machine.ts";
+import {
+  stepBootstrap,
+  type BootstrapAction,
+  type BootstrapState,
+  type BootstrapStepRecord,
+} from "#shared/bootstrap/machine.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { EpochMs } from "#shared/lib/time.ts";
 
@@ -11,6 +16,9 @@ import type { EpochMs } from "#shared/lib/time.ts";
  */
 export class FakeBootstrap implements Bootstrap {
   uid: number | null = null;
+  steps: readonly BootstrapStepRecord[] = [];
+  /** What a rehearsal is told. */
+  validation: Validation = { ok: true };
   readonly started: { readonly action: BootstrapAction; readonly request: BootstrapRequest }[] = [];
   readonly #at: EpochMs;
   readonly #listeners = new Set<(state: BootstrapState) => void>();
@@ -37,6 +45,12 @@ export class FakeBootstrap implements Bootstrap {
     if (wrong !== null) throw new AppError("config_error", wrong);
     this.started.push({ action, request });
     this.state = step.state;
+  }
+
+  async validate(action: BootstrapAction, request: BootstrapRequest): Promise<Validation> {
+    const wrong = checkRequest(action, request);
+    if (wrong !== null) throw new AppError("config_error", wrong);
+    return this.validation;
   }
 
   onChange(listener: (state: BootstrapState) => void): Disposable {

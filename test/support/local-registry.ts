@@ -143,6 +143,8 @@ export function commandsOver(registry: Registry): Commands {
   return {
     submit,
     startBootstrap: () => Promise.reject(new AppError("already_in_cluster", {})),
+    validateBootstrap: () => Promise.reject(new AppError("already_in_cluster", {})),
+    verifierOf: () => Promise.reject(new AppError("overloaded", { what: "password hashing" })),
     lead: (to) =>
       to === null || to === SELF
         ? Promise.resolve(SELF)

@@ -35,6 +35,8 @@ const STATUS = {
   change_refused: 409,
   user_exists: 409,
   user_not_found: 404,
+  token_not_found: 404,
+  member_has_rack: 409,
 
   bootstrap_in_progress: 409,
   already_in_cluster: 409,

@@ -5,6 +5,7 @@ import { takeBack } from "#agent/bootstrap/take-back.ts";
 import { preflight } from "#agent/bootstrap/preflight.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
+import { POLICY_DEFAULT } from "#shared/registry/state.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 /** Longest the first command may take; the only voter is this agent. Milliseconds. */
@@ -20,7 +21,8 @@ export async function createCluster(
   signal: AbortSignal,
 ): Promise<ClusterIdentity> {
   const { runtime, passwords, newClusterId = randomUUID } = deps;
-  const { clusterName, username, password, rackAware } = request;
+  const { clusterName, credentials, rackAware, policy, license, dnsSuffixes } = request;
+  const { username, password } = credentials;
   if (clusterName === undefined)
     throw new AppError("config_error", { field: "cluster.name", rule: "is required" });
   // The one waits for the disk, the other for a processor.
@@ -48,6 +50,9 @@ export async function createCluster(
         member,
         admin: { name: username, verifier },
         rack_aware: rackAware,
+        policy: { ...POLICY_DEFAULT, ...policy },
+        dns_suffixes: [...dnsSuffixes],
+        ...(license === undefined ? {} : { license }),
       },
       { by: username, timeoutMs: COMMIT_MS_MAX, signal },
     );

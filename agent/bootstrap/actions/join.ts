@@ -29,8 +29,8 @@ export async function joinCluster(
   signal: AbortSignal,
 ): Promise<ClusterIdentity> {
   const { member, chosen } = await preflight(deps, request, signal);
-  const { username, password, identity } = request;
-  const application: Application = { member, credentials: { username, password }, wantUid: identity.uid };
+  const { credentials, identity } = request;
+  const application: Application = { member, credentials, wantUid: identity.uid };
   for (let tries = 0; ; tries += 1) {
     try {
       const granted = await seek(deps, request, application, signal);

@@ -1,29 +1,62 @@
-import { MEMBERS_MAX } from "#shared/lib/limits.ts";
-import type { NewMember } from "#shared/registry/command.ts";
+import { canonicalJson } from "#shared/lib/order.ts";
+import { admission, isSameRack, spellingInUse } from "#shared/registry/reducers/admission.ts";
+import { instanceName } from "#shared/registry/queries/nodes.ts";
 import { done, refuse, type Outcome, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
 import type { Member, RegistryState } from "#shared/registry/state.ts";
 
-/** A peer that joins again (its first attempt broke off) keeps its uid and is `joining` once more. Answers `{ uid }`. */
-export const addMember: Reducer<"member.add"> = (state, { member }, { at }) => {
-  const { peer } = member;
-  if (state.tombstones.has(peer)) return refuse("member_removed", { peer });
-  const twin = twinOf(state, member);
-  if (twin !== undefined) return refuse("member_name_exists", { name: twin.name });
+/**
+ * A peer that joins again (its first attempt broke off) keeps its uid and is `joining` once more. One that asks for the uid of a
+ * failed member takes its place: see admission.ts. Answers `{ uid }`.
+ */
+export const addMember: Reducer<"member.add"> = (state, command, { index, at }) => {
+  const { peer, uuid, name } = command.member;
+  const admitted = admission(state, command, at);
+  if (!admitted.ok) return admitted;
+  const { replaced, rackId } = admitted;
   const known = state.members.get(peer);
-  if (known === undefined && state.members.size >= MEMBERS_MAX) {
-    return refuse("limit_reached", { what: "members", limit: MEMBERS_MAX });
+  const uid = replaced?.uid ?? known?.uid ?? state.nextUid;
+  if (uid === state.nextUid) state.nextUid += 1;
+  const touched: Touched[] = [];
+  if (replaced !== null) {
+    state.members.delete(replaced.peer);
+    state.tombstones.set(replaced.peer, index);
+    touched.push({ topic: "members", op: "delete", id: replaced.peer });
+    touched.push(...moveRegistration(state, replaced.uuid, { uuid, hostname: name }));
   }
-  const uid = known?.uid ?? state.nextUid;
-  if (known === undefined) state.nextUid += 1;
+  const tookOverAt = replaced === null ? known?.tookOverAt : at;
   state.members.set(peer, {
-    ...member,
+    ...command.member,
+    rack_id: rackId,
     uid,
     status: "joining",
     addedAt: known?.addedAt ?? at,
     failedAt: null,
+    ...(tookOverAt === undefined ? {} : { tookOverAt }),
   });
-  return done([set(peer)], { uid });
+  touched.push(set(peer));
+  const token = command.token === undefined ? undefined : state.tokens.get(command.token);
+  if (token !== undefined && token.usedBy === null) {
+    state.tokens.set(token.id, { ...token, usedBy: peer, usedAt: at });
+    touched.push({ topic: "tokens", op: "set", id: token.id });
+  }
+  return done(touched, { uid });
 };
+
+/** What was registered of the host that is gone is the new host's: same zone, same configuration, under its own uuid. */
+function moveRegistration(
+  state: RegistryState,
+  from: string,
+  to: { readonly uuid: string; readonly hostname: string },
+): Touched[] {
+  const node = state.nodes.get(from);
+  if (node === undefined || from === to.uuid || state.nodes.has(to.uuid)) return [];
+  state.nodes.delete(from);
+  state.nodes.set(to.uuid, { ...node, ...to, name: instanceName(to.hostname) });
+  return [
+    { topic: "nodes", op: "delete", id: from },
+    { topic: "nodes", op: "set", id: to.uuid },
+  ];
+}
 
 export const activateMember: Reducer<"member.activate"> = (state, { peer }) => {
   const known = state.members.get(peer);
@@ -33,17 +66,21 @@ export const activateMember: Reducer<"member.activate"> = (state, { peer }) => {
   return done([set(peer)]);
 };
 
-/** A member that joins still is not failed: a join that broke off is removed, not repaired. Repeating changes nothing. */
+/**
+ * A member that joins still is not failed: a join that broke off is removed, not repaired, unless it had taken another one's
+ * place, which then waits for the next. Repeating changes nothing.
+ */
 export const setFailed: Reducer<"member.set_failed"> = (state, { peer, failed }, { at }) => {
   const known = state.members.get(peer);
   if (known === undefined) return refuseAbsent(state, peer);
-  if ((known.failedAt !== null) === failed || known.status === "joining") return done([]);
+  const joins = known.status === "joining" && known.tookOverAt === undefined;
+  if ((known.failedAt !== null) === failed || joins) return done([]);
   state.members.set(peer, { ...known, failedAt: failed ? at : null });
   return done([set(peer)]);
 };
 
 export const updateMember: Reducer<"member.update"> = (state, command) => {
-  const { peer, mesh_addrs, api_urls, software_version } = command;
+  const { peer, mesh_addrs, api_urls, software_version, memory_bytes, flash_bytes } = command;
   const known = state.members.get(peer);
   if (known === undefined) return refuseAbsent(state, peer);
   state.members.set(peer, {
@@ -51,7 +88,24 @@ export const updateMember: Reducer<"member.update"> = (state, command) => {
     mesh_addrs: mesh_addrs ?? known.mesh_addrs,
     api_urls: api_urls ?? known.api_urls,
     software_version: software_version ?? known.software_version,
+    ...(memory_bytes === undefined ? {} : { memory_bytes }),
+    ...(flash_bytes === undefined ? {} : { flash_bytes }),
   });
+  return done([set(peer)]);
+};
+
+/** A rack is given once: what was placed by it would be in the wrong place otherwise. Source: seed 003's documentation. */
+export const configureMember: Reducer<"member.configure"> = (state, { type: _, peer, ...changes }) => {
+  const known = state.members.get(peer);
+  if (known === undefined) return refuseAbsent(state, peer);
+  const { rack_id } = changes;
+  if (rack_id !== undefined && known.rack_id !== null && !isSameRack(rack_id, known.rack_id)) {
+    return refuse("member_has_rack", { name: known.name, rack_id: known.rack_id });
+  }
+  const rackId = known.rack_id ?? (rack_id === undefined ? null : spellingInUse(state, rack_id));
+  const changed: Member = { ...known, ...changes, rack_id: rackId };
+  if (canonicalJson(changed) === canonicalJson(known)) return done([]);
+  state.members.set(peer, changed);
   return done([set(peer)]);
 };
 
@@ -65,16 +119,6 @@ export const removeMember: Reducer<"member.remove"> = (state, { peer }, { index 
   state.tombstones.set(peer, index);
   return done([{ topic: "members", op: "delete", id: peer }]);
 };
-
-/**
- * Another peer with this name or uuid: a second host of the same name, or a host that runs from a copied disk. The oldest is
- * named: members stand in the order of their uids, after a snapshot too.
- */
-function twinOf(state: RegistryState, { peer, name, uuid }: NewMember): Member | undefined {
-  return state.members
-    .values()
-    .find((other) => other.peer !== peer && (other.name === name || other.uuid === uuid));
-}
 
 function refuseAbsent(state: RegistryState, peer: string): Outcome {
   return state.tombstones.has(peer)

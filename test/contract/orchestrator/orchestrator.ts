@@ -55,7 +55,7 @@ export class Orchestrator {
       [2, "viewer", "viewer"],
     ] as const) {
       const verifier = orchestrator.#passwords.verifier("secret");
-      registry.state.users.set(name, { uid, name, role, verifier, createdAt });
+      registry.state.users.set(name, { uid, name, role, verifier, createdAt, passwordAt: createdAt, displayName: "", emailAlerts: false });
     }
     orchestrator.bootstrap.uid = 1;
     orchestrator.bootstrap.state = completed();

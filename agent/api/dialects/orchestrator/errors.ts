@@ -45,8 +45,10 @@ const ERRORS = {
   member_name_exists: [409, 214],
   change_refused: [409, 215],
   disk_full: [503, 216],
+  member_has_rack: [409, 217],
   user_exists: [409, 221],
   user_not_found: [404, 222],
+  token_not_found: [404, 223],
 
   bootstrap_in_progress: [409, 301],
   already_in_cluster: [409, 302],

@@ -37,6 +37,8 @@ const ERRORS = {
   change_refused: [409, "change_refused"],
   user_exists: [409, "user_exists"],
   user_not_found: [404, "user_not_found"],
+  token_not_found: [404, "token_not_found"],
+  member_has_rack: [409, "node_already_has_rack_id"],
 
   bootstrap_in_progress: [409, "bootstrap_in_progress"],
   already_in_cluster: [409, "already_in_cluster"],

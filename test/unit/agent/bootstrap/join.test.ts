@@ -129,15 +129,20 @@ describe("refused for good", () => {
   const failure = (code: string, details: object = {}) => ({ name: "error", failure: { code, details } });
 
   test("a wrong password: access_denied; nothing is written anywhere, and the right one is taken next", async () => {
-    expect(await attempt(joiner, { ...JOIN, password: "wrong" })).toMatchObject(failure("access_denied"));
+    expect(
+      await attempt(joiner, { ...JOIN, credentials: { ...JOIN.credentials, password: "wrong" } }),
+    ).toMatchObject(failure("access_denied"));
     expect(registry().state.members.has(joiner.peer)).toBe(false);
     expect(joiner.runtime.steps).not.toContain("follow");
     expect(await attempt(joiner)).toMatchObject({ name: "completed", attempt: 2 });
   });
 
   test("an unknown user: the same, word by word", async () => {
-    const wrong = await attempt(joiner, { ...JOIN, password: "wrong" });
-    const unknown = await attempt(joiner, { ...JOIN, username: "nobody" });
+    const wrong = await attempt(joiner, { ...JOIN, credentials: { ...JOIN.credentials, password: "wrong" } });
+    const unknown = await attempt(joiner, {
+      ...JOIN,
+      credentials: { ...JOIN.credentials, username: "nobody" },
+    });
     const told = (state: typeof wrong) => (state.name === "error" ? state.failure : null);
     expect(told(unknown)).toEqual(told(wrong));
     expect(told(unknown)?.code).toBe("access_denied");
@@ -150,7 +155,12 @@ describe("refused for good", () => {
       return body;
     };
     joiner.contacts.set("10.0.0.9", founder);
-    await attempt(joiner, { ...JOIN, nodes: ["10.0.0.1", "10.0.0.9"], password: "wrong", maxRetries: 5 });
+    await attempt(joiner, {
+      ...JOIN,
+      nodes: ["10.0.0.1", "10.0.0.9"],
+      credentials: { ...JOIN.credentials, password: "wrong" },
+      maxRetries: 5,
+    });
     expect(hellos).toBe(1);
   });
 
@@ -158,7 +168,9 @@ describe("refused for good", () => {
     const admin = registry().state.users.get("admin") as User;
     const verifier = await passwords.derive(PASSWORD);
     registry().state.users.set("viewer", { ...admin, uid: 2, name: "viewer", role: "viewer", verifier });
-    expect(await attempt(joiner, { ...JOIN, username: "viewer" })).toMatchObject(failure("access_denied"));
+    expect(
+      await attempt(joiner, { ...JOIN, credentials: { ...JOIN.credentials, username: "viewer" } }),
+    ).toMatchObject(failure("access_denied"));
     expect(registry().state.members.size).toBe(1);
   });
 
@@ -216,7 +228,8 @@ describe("refused for good", () => {
   });
 
   test("who guesses passwords must wait, even with the right one", async () => {
-    for (let i = 0; i < 10; i += 1) await attempt(joiner, { ...JOIN, password: `guess ${i}` });
+    for (let i = 0; i < 10; i += 1)
+      await attempt(joiner, { ...JOIN, credentials: { ...JOIN.credentials, password: `guess ${i}` } });
     expect(await attempt(joiner)).toMatchObject(failure("access_denied", { retry_after_s: 60 }));
     await founder.clock.advance(60_000);
     await joiner.clock.advance(60_000);

@@ -33,8 +33,8 @@ const succeeded: BootstrapEvent = { type: "ended", attempt: 3, failure: null, at
 const failed: BootstrapEvent = { type: "ended", attempt: 3, failure: FAILURE, at: T1 };
 const early: BootstrapEvent = { type: "ticked", attempt: 3, elapsedMs: 99, limitMs: 100 };
 const late: BootstrapEvent = { type: "ticked", attempt: 3, elapsedMs: 100, limitMs: 100 };
-const fresh: BootstrapEvent = { type: "restarted", identity: false, at: T1 };
-const withIdentity: BootstrapEvent = { type: "restarted", identity: true, at: T1 };
+const fresh: BootstrapEvent = { type: "restarted", incarnation: null, at: T1 };
+const withIdentity: BootstrapEvent = { type: "restarted", incarnation: 1, at: T1 };
 const removed: BootstrapEvent = { type: "removed", reason: "removed from the cluster", peer: "p" };
 
 const STATES = { idle, initiated, running, error, completed };

@@ -1,0 +1,27 @@
+import type { ClusterIdentity } from "#agent/ports/store.ts";
+import type { BackupHead } from "#shared/contract/backup.ts";
+import type { RegistryState } from "#shared/registry/state.ts";
+
+/** A backup on this host's disk. */
+export interface BackupFile {
+  readonly path: string;
+  readonly head: BackupHead;
+}
+
+/** Copies of the registry as files, for the day on which no store is left. */
+export interface Backups {
+  /** The state as the text of a backup file, head and all. */
+  pack(state: Readonly<RegistryState>, identity: ClusterIdentity): string;
+  /**
+   * Writes the state to a file of its own (mode 0600, synced), reads it back and compares; then removes the oldest beyond
+   * BACKUPS_KEPT. Rejects with AppError path_error.
+   */
+  save(state: Readonly<RegistryState>, identity: ClusterIdentity): Promise<BackupFile>;
+  /**
+   * A backup, checked against its own checksum. A relative path is looked for in the persistent and then in the ephemeral folder.
+   * Rejects with AppError path_error (cannot be read) or config_error (`recovery_filename`: is no backup, or damaged).
+   */
+  read(
+    path: string,
+  ): Promise<{ readonly head: BackupHead; readonly path: string; readonly state: RegistryState }>;
+}

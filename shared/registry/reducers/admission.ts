@@ -1,0 +1,162 @@
+import { MEMBERS_MAX, REFUSAL_NAMES_MAX } from "#shared/lib/limits.ts";
+import { byText } from "#shared/lib/order.ts";
+import type { EpochMs } from "#shared/lib/time.ts";
+import type { CommandOf, NewMember } from "#shared/registry/command.ts";
+import { membersByUid } from "#shared/registry/queries/members.ts";
+import { refuse, type Outcome } from "#shared/registry/reducers/outcome.ts";
+import type { Member, RegistryState } from "#shared/registry/state.ts";
+
+/**
+ * Two hosts of one size never report quite the same memory: kernels keep different parts for themselves. A replacement may have less
+ * by this share.
+ */
+const SIZE_SLACK = 1 / 32;
+
+type Refused = Extract<Outcome, { ok: false }>;
+
+/** Whose place a host takes (null: nobody's), and its rack in the spelling that is in use. */
+export type Admission =
+  | { readonly ok: true; readonly replaced: Member | null; readonly rackId: string | null }
+  | Refused;
+
+/**
+ * Whether a host may become a member, and as whom. Judged where the command is applied, so that two hosts can never take one
+ * place, and a sponsor's rehearsal gives the very answer that the commit would. Source: seed 003, "Error codes".
+ */
+export function admission(
+  state: Readonly<RegistryState>,
+  { member, want_uid, override_rack_id = false, token }: CommandOf<"member.add">,
+  at: EpochMs,
+): Admission {
+  const { peer } = member;
+  if (state.tombstones.has(peer)) return refuse("member_removed", { peer });
+  if (token !== undefined && !isUsable(state, token, peer, at)) return refuse("access_denied", {});
+  const known = state.members.get(peer);
+  const place = want_uid === undefined || want_uid === known?.uid ? null : placeOf(state, known, want_uid);
+  if (place !== null && "ok" in place) return place;
+  const failed = membersByUid(state).filter(({ failedAt }) => failedAt !== null);
+  const joinsPlainly = known === undefined && place === null;
+  const repairs = state.cluster?.settings.repairPolicy !== "open";
+  if (joinsPlainly && repairs && failed.length > 0) return repairRequired(failed, member);
+  const twin = twinOf(state, member, place);
+  if (twin !== undefined) return refuse("member_name_exists", { name: twin.name });
+  if (joinsPlainly && state.members.size >= MEMBERS_MAX) {
+    return refuse("limit_reached", { what: "members", limit: MEMBERS_MAX });
+  }
+  const odd = settingMismatch(state, member);
+  if (odd !== null) return odd;
+  const rack = rackOf(state, member, place, override_rack_id);
+  if (!rack.ok) return rack;
+  if (state.cluster?.rackAware === true && rack.rackId === null) {
+    return refuse("rack_id_required", { current_rack_ids: rackIds(state) });
+  }
+  return (
+    (place === null ? null : tooSmall(member, place)) ?? { ok: true, replaced: place, rackId: rack.rackId }
+  );
+}
+
+/** Rack ids are compared without case: seed 003's documentation of rack-zone awareness. */
+export function isSameRack(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}
+
+/** The rack as other members spell it; as given when it is a new one. */
+export function spellingInUse(state: Readonly<RegistryState>, rackId: string): string {
+  return rackIds(state).find((known) => isSameRack(known, rackId)) ?? rackId;
+}
+
+function isUsable(state: Readonly<RegistryState>, id: string, peer: string, at: EpochMs): boolean {
+  const token = state.tokens.get(id);
+  if (token === undefined) return false;
+  // Whoever has used it may come again: its join may have broken off, and nobody else can be harmed by it.
+  return token.usedBy === null ? at < token.expiresAt : token.usedBy === peer;
+}
+
+function placeOf(state: Readonly<RegistryState>, known: Member | undefined, uid: number): Member | Refused {
+  const wrong = (rule: string): Refused => refuse("config_error", { field: "node.identity.uid", rule });
+  if (known !== undefined) return wrong(`this host is the node ${known.uid} of the cluster already`);
+  const place = membersByUid(state).find((member) => member.uid === uid);
+  if (place === undefined) return wrong(`the cluster has no node ${uid}`);
+  if (place.failedAt === null)
+    return wrong(`the node ${uid} (${place.name}) has not failed; only a failed one is replaced`);
+  return place;
+}
+
+/** Candidates: the very host that failed and comes back under another key, then one of the same rack, then the oldest. */
+function repairRequired(failed: readonly Member[], member: NewMember): Refused {
+  const rack = member.rack_id;
+  const rank = (one: Member): number =>
+    one.uuid === member.uuid
+      ? 0
+      : rack !== null && one.rack_id !== null && isSameRack(rack, one.rack_id)
+        ? 1
+        : 2;
+  const candidate = failed.toSorted((a, b) => rank(a) - rank(b))[0];
+  return refuse("repair_required", {
+    failed_nodes: failed
+      .slice(0, REFUSAL_NAMES_MAX)
+      .map(({ uid, rack_id }) => (rack_id === null ? { uid } : { uid, rack_id })),
+    replace_candidate: candidate?.uid ?? 0,
+  });
+}
+
+/**
+ * Another peer with this name or uuid: a second host of the same name, or a host that runs from a copied disk. The oldest is
+ * named: members stand in the order of their uids, after a snapshot too.
+ */
+function twinOf(
+  state: Readonly<RegistryState>,
+  { peer, name, uuid }: NewMember,
+  replaced: Member | null,
+): Member | undefined {
+  return membersByUid(state).find(
+    (other) => other.peer !== peer && other !== replaced && (other.name === name || other.uuid === uuid),
+  );
+}
+
+/** Settings that all members share: the first one decides. */
+function settingMismatch(state: Readonly<RegistryState>, member: NewMember): Refused | null {
+  const first = membersByUid(state).find(({ peer }) => peer !== member.peer);
+  if (first === undefined) return null;
+  const expected = first.use_internal_ipv6 ?? false;
+  const actual = member.use_internal_ipv6 ?? false;
+  if (expected === actual) return null;
+  return refuse("node_config_mismatch", {
+    setting: "use_internal_ipv6",
+    expected: String(expected),
+    actual: String(actual),
+  });
+}
+
+function rackOf(
+  state: Readonly<RegistryState>,
+  { rack_id }: NewMember,
+  place: Member | null,
+  override: boolean,
+): { readonly ok: true; readonly rackId: string | null } | Refused {
+  const own = rack_id === null ? null : spellingInUse(state, rack_id);
+  if (place === null || place.rack_id === null) return { ok: true, rackId: own };
+  if (own === null || override || isSameRack(own, place.rack_id)) {
+    return { ok: true, rackId: override ? (own ?? place.rack_id) : place.rack_id };
+  }
+  const rule = `the node ${place.uid} is in the rack ${place.rack_id}; join in that one, or set node.identity.override_rack_id`;
+  return refuse("config_error", { field: "node.identity.rack_id", rule });
+}
+
+function tooSmall(member: NewMember, place: Member): Refused | null {
+  const required = (bytes: number | undefined): number => Math.floor((bytes ?? 0) * (1 - SIZE_SLACK));
+  const required_memory = required(place.memory_bytes);
+  if (member.memory_bytes !== undefined && member.memory_bytes < required_memory) {
+    return refuse("insufficient_node_memory", { required_memory });
+  }
+  const required_flash = required(place.flash_bytes);
+  if (required_flash > 0 && (member.flash_bytes ?? 0) < required_flash) {
+    return refuse("insufficient_node_flash", { required_flash });
+  }
+  return null;
+}
+
+function rackIds(state: Readonly<RegistryState>): readonly string[] {
+  const ids = [...state.members.values()].flatMap(({ rack_id }) => (rack_id === null ? [] : [rack_id]));
+  return [...new Set(ids)].toSorted(byText);
+}

@@ -1,0 +1,60 @@
+import { USERS_MAX } from "#shared/lib/limits.ts";
+import { done, refuse, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
+import type { RegistryState } from "#shared/registry/state.ts";
+
+/** Answers `{ uid }`. */
+export const createUser: Reducer<"user.create"> = (state, command, { at }) => {
+  const { name, role, verifier, display_name = "", email_alerts = false } = command;
+  if (state.users.has(name)) return refuse("user_exists", { name });
+  if (state.users.size >= USERS_MAX) return refuse("limit_reached", { what: "users", limit: USERS_MAX });
+  const uid = state.nextUserUid;
+  state.nextUserUid += 1;
+  state.users.set(name, {
+    uid,
+    name,
+    role,
+    verifier,
+    createdAt: at,
+    passwordAt: at,
+    displayName: display_name,
+    emailAlerts: email_alerts,
+  });
+  return done([set(name)], { uid });
+};
+
+export const updateUser: Reducer<"user.update"> = (state, command, { at }) => {
+  const { name, role, verifier, display_name, email_alerts } = command;
+  const known = state.users.get(name);
+  if (known === undefined) return refuse("user_not_found", { name });
+  if (role === "viewer" && isLastAdmin(state, name)) return refuseLast("make a viewer of", name);
+  state.users.set(name, {
+    ...known,
+    role: role ?? known.role,
+    verifier: verifier ?? known.verifier,
+    passwordAt: verifier === undefined ? known.passwordAt : at,
+    displayName: display_name ?? known.displayName,
+    emailAlerts: email_alerts ?? known.emailAlerts,
+  });
+  return done([set(name)], { uid: known.uid });
+};
+
+export const deleteUser: Reducer<"user.delete"> = (state, { name }) => {
+  if (!state.users.has(name)) return refuse("user_not_found", { name });
+  if (isLastAdmin(state, name)) return refuseLast("delete", name);
+  state.users.delete(name);
+  return done([{ topic: "users", op: "delete", id: name }]);
+};
+
+/** Without an administrator nobody could ever make one again. */
+function isLastAdmin(state: RegistryState, name: string): boolean {
+  const admins = [...state.users.values()].filter(({ role }) => role === "admin");
+  return admins.length === 1 && admins[0]?.name === name;
+}
+
+function refuseLast(verb: string, name: string) {
+  return refuse("change_refused", { what: `${verb} ${name}`, reason: "it is the last administrator" });
+}
+
+function set(name: string): Touched {
+  return { topic: "users", op: "set", id: name };
+}
