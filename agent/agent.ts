@@ -195,7 +195,10 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
         { version: SOFTWARE_VERSION },
       ),
     },
-    { bootstrapAllowFrom: config.bootstrap.allowFrom },
+    {
+      bootstrapAllowFrom: config.bootstrap.allowFrom,
+      bootstrapOpenStatus: config.bootstrap.openStatus,
+    },
   );
   const addresses = (): string[] => inventory.current().static.addresses.map(({ address }) => address);
   const needsTls = config.api.listen.some((listen) => listen.type === "tcp" && listen.scheme === "https");

@@ -26,6 +26,11 @@ export interface Gate {
   readonly needs: "quorum" | "nothing";
   /** `bootstrap`: before this agent is in a cluster, only callers on this host and those in bootstrap.allow_from. */
   readonly callers?: "bootstrap";
+  /**
+   * With `bootstrap.open_status` a caller on this host that sends no credentials is let in as nobody, once this agent is in a cluster,
+   * too: the handler then tells the bare state and nothing else.
+   */
+  readonly bare?: true;
 }
 
 /** Reads of the registry: any user, answered from this agent's own copy, with a majority or without. */
@@ -70,14 +75,16 @@ export class GateKeeper {
   readonly #queries: Queries;
   readonly #verifier: Verifier;
   readonly #bootstrapCallers: ReadonlyArray<ReturnType<typeof toBlock>>;
+  readonly #openStatus: boolean;
 
   constructor(
     deps: { readonly queries: Queries; readonly verifier: Verifier },
-    options: { readonly bootstrapAllowFrom: readonly Network[] },
+    options: { readonly bootstrapAllowFrom: readonly Network[]; readonly bootstrapOpenStatus?: boolean },
   ) {
     this.#queries = deps.queries;
     this.#verifier = deps.verifier;
     this.#bootstrapCallers = options.bootstrapAllowFrom.map(toBlock);
+    this.#openStatus = options.bootstrapOpenStatus ?? false;
   }
 
   /**
@@ -115,6 +122,8 @@ export class GateKeeper {
         "before there is a cluster, this is told to callers on this host itself only",
       );
     }
+    if (gate.bare === true && this.#openStatus && isLocal(caller) && !("authorization" in request.headers))
+      return null;
     return this.#login(request, sourceOf(caller));
   }
 

@@ -29,6 +29,8 @@ export interface ServerDeps extends NativeDeps {
 export interface ServerOptions {
   /** Networks, beside this host itself, that may bootstrap this agent before it is in a cluster. */
   readonly bootstrapAllowFrom: readonly Network[];
+  /** Whether callers on this host see the bare state of its bootstrap without a login, also once it is in a cluster. Default: no. */
+  readonly bootstrapOpenStatus?: boolean;
 }
 
 /** Longest value of one step of a path. */

@@ -31,7 +31,7 @@ export interface Config {
     readonly beacon: boolean;
   };
   readonly paths: StoragePaths;
-  readonly bootstrap: { readonly allowFrom: readonly Network[] };
+  readonly bootstrap: { readonly allowFrom: readonly Network[]; readonly openStatus: boolean };
   readonly log: {
     readonly level: "trace" | "debug" | "info" | "warn" | "error";
     readonly format: "auto" | "json" | "pretty";
@@ -111,6 +111,7 @@ export function decide(raw: RawSettings, hostname: string): Decision {
         "bootstrap.allow_from",
         (item) => parseNetwork(item) ?? `${item} is not a network like 10.0.0.0/8`,
       ),
+      openStatus: values["bootstrap.open_status"] === "local",
     },
     log: {
       level: values["log.level"] as Config["log"]["level"],

@@ -65,6 +65,11 @@ const TABLE = {
   "bootstrap.allow_from": list(
     "networks (CIDR), beside this host itself, that may bootstrap it before it has users",
   ),
+  "bootstrap.open_status": choice(
+    "local: callers on this host see how far its bootstrap is without a login, also once it is in a cluster",
+    ["off", "local"],
+    "off",
+  ),
   "log.level": choice("least weighty events to log", ["trace", "debug", "info", "warn", "error"], "info"),
   "log.format": choice(
     "auto: pretty on a terminal, else one JSON object per line",
