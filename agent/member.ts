@@ -64,7 +64,7 @@ export function buildBootstrap(
     readonly passwords: Passwords;
     readonly scram: Scram;
     readonly self: MemberSelf;
-  } & Pick<BootstrapDeps, "checkFolder" | "newClusterId">,
+  } & Pick<BootstrapDeps, "backups" | "checkFolder" | "newClusterId">,
   { replica, cluster }: Group,
   options: { readonly contact?: Contact } = {},
 ): BootstrapDriver {

@@ -1,3 +1,5 @@
+import type { DoStep } from "./steps.ts";
+import type { Backups } from "#agent/ports/backup.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Passwords, Scram } from "#agent/ports/credentials.ts";
 import type { Inventory } from "#agent/ports/inventory.ts";
@@ -15,7 +17,7 @@ interface HostSelf {
   readonly name: string;
 }
 
-/** What a bootstrap needs of the rest of the agent. */
+/** What the parts of an attempt need. */
 export interface BootstrapDeps {
   readonly store: BootstrapStore;
   readonly identity: IdentityStore;
@@ -24,6 +26,7 @@ export interface BootstrapDeps {
   readonly inventory: Inventory;
   readonly passwords: Passwords;
   readonly scram: Scram;
+  readonly backups: Backups;
   readonly clock: Clock;
   readonly log: Log;
   readonly host: HostSelf;
@@ -33,4 +36,12 @@ export interface BootstrapDeps {
   readonly checkFolder?: (path: string) => Promise<void>;
   /** Draws the id of a new cluster; a random uuid when left out. */
   readonly newClusterId?: () => string;
+  /**
+   * Does a part of the attempt under a name by which the progress is shown: preflight, contact, authenticate, admit, catch_up (join);
+   * preflight, hash, found, commit (create); preflight, survey, backup, write, start (recover).
+   */
+  readonly step: DoStep;
 }
+
+/** What a bootstrap needs of the rest of the agent. */
+export type DriverDeps = Omit<BootstrapDeps, "step">;

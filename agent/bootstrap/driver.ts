@@ -1,15 +1,19 @@
 import { createCluster } from "./actions/create.ts";
 import { joinCluster } from "./actions/join.ts";
+import { recoverCluster } from "./actions/recover.ts";
 import { contact, type Contact } from "./contact.ts";
-import type { BootstrapDeps } from "./deps.ts";
+import type { BootstrapDeps, DriverDeps } from "./deps.ts";
 import { parseNode } from "./node-address.ts";
-import { memberOf, preflight } from "./preflight.ts";
+import { memberOf } from "./preflight.ts";
+import { rehearse } from "./rehearse.ts";
 import { AttemptFailed, failureOf } from "./refusal.ts";
+import { StepRecorder, unrecorded } from "./steps.ts";
 import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { attemptMsMax, checkRequest } from "#shared/bootstrap/check.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import {
+  isUnderWay,
   stepBootstrap,
   type BootstrapAction,
   type BootstrapEffect,
@@ -29,6 +33,7 @@ const SAVE_AGAIN_MS = 1000;
 interface Attempt {
   readonly number: number;
   readonly stop: AbortController;
+  readonly recorder: StepRecorder;
   readonly done: Promise<void>;
 }
 
@@ -37,7 +42,7 @@ interface Attempt {
  * the request of the running attempt and nowhere else.
  */
 export class BootstrapDriver implements Bootstrap, AsyncDisposable {
-  readonly #deps: BootstrapDeps;
+  readonly #deps: DriverDeps;
   readonly #contact: Contact;
   readonly #listeners = new Set<(state: BootstrapState) => void>();
   #state: BootstrapState = { name: "idle" };
@@ -47,7 +52,7 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   /** Turns of the machine, one after the other. */
   #turns: Promise<unknown> = Promise.resolve();
 
-  constructor(deps: BootstrapDeps, options: { readonly contact?: Contact } = {}) {
+  constructor(deps: DriverDeps, options: { readonly contact?: Contact } = {}) {
     this.#deps = deps;
     this.#contact = options.contact ?? contact;
   }
@@ -61,7 +66,11 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   }
 
   get steps(): readonly BootstrapStepRecord[] {
-    return [];
+    const state = this.#state;
+    if (state.name === "idle") return [];
+    if (isUnderWay(state)) return this.#attempt?.recorder.steps ?? [];
+    const told = state.name === "completed" && state.recovery !== undefined ? state.recovery : state;
+    return told.steps ?? [];
   }
 
   async validate(
@@ -69,13 +78,10 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     request: BootstrapRequest,
     signal: AbortSignal,
   ): Promise<Validation> {
+    const step = stepBootstrap(this.#state, await this.#requested(action));
+    if ("refused" in step) throw new AppError(step.refused, {});
     this.#refuseUnfit(action, request);
-    try {
-      await preflight(this.#deps, request, signal);
-      return { ok: true };
-    } catch (error) {
-      return { ok: false, failure: failureOf(error, this.#deps.log) };
-    }
+    return rehearse({ ...this.#deps, contact: this.#contact, step: unrecorded }, action, request, signal);
   }
 
   onChange(listener: (state: BootstrapState) => void): Disposable {
@@ -106,11 +112,20 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
       const text = "this agent is out of its cluster and starts anew with another key; try again in a moment";
       throw new AppError("overloaded", { what: "this agent" }, text);
     }
-    await this.#send({ type: "requested", action, at: this.#deps.clock.now() }, request);
+    await this.#send(await this.#requested(action), request);
   }
 
-  /** The cluster has taken this host out for good: forgets it, and is free to bootstrap again under another peer id. */
+  /**
+   * The cluster has taken this host out for good: forgets it, and is free to bootstrap again under another peer id. A recovery that
+   * is under way ends first; the new incarnation that it may have made knows nothing of the removal.
+   */
   async removed(reason: string): Promise<void> {
+    const former = this.#formerIncarnation();
+    if (former !== null) {
+      await this.#attempt?.done;
+      const identity = await this.#deps.identity.cluster();
+      if (identity !== null && identity.incarnation > former) return;
+    }
     await this.#send({ type: "removed", reason, peer: this.#deps.host.peer });
   }
 
@@ -162,8 +177,9 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
       case "run": {
         if (request === undefined) return;
         const stop = new AbortController();
-        const done = this.#run(effect.action, effect.attempt, request, stop);
-        this.#attempt = { number: effect.attempt, stop, done };
+        const recorder = new StepRecorder({ clock: this.#deps.clock, onChange: () => this.#tell() });
+        const done = this.#run(effect.action, effect.attempt, request, { stop, recorder });
+        this.#attempt = { number: effect.attempt, stop, recorder, done };
         return;
       }
       case "abort": {
@@ -183,7 +199,7 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     action: BootstrapAction,
     attempt: number,
     request: BootstrapRequest,
-    stop: AbortController,
+    { stop, recorder }: Pick<Attempt, "stop" | "recorder">,
   ): Promise<void> {
     const { clock, log } = this.#deps;
     const began = clock.monotonicMs();
@@ -196,10 +212,16 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     let failure = null;
     try {
       await this.#send({ type: "begun", attempt });
-      const identity = await this.#act(action, request, stop.signal);
-      this.#settleIn(identity);
+      const deps = { ...this.#deps, contact: this.#contact, step: recorder.step };
+      this.#settleIn(await this.#act(deps, action, request, stop.signal));
     } catch (error) {
       failure = failureOf(stop.signal.aborted ? stop.signal.reason : error, log);
+      const recovered = await this.#recovered();
+      if (recovered !== null) {
+        log.warn({ failure }, "the recovery was stopped after the new incarnation was on the disk");
+        this.#settleIn(recovered);
+        failure = null;
+      }
     } finally {
       ticking[Symbol.dispose]();
     }
@@ -207,7 +229,7 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     if (failure === null) log.info({ action, attempt, tookMs }, "bootstrap completed");
     else
       log.warn({ action, attempt, tookMs, code: failure.code, details: failure.details }, "bootstrap failed");
-    await this.#end({ type: "ended", attempt, failure, at: clock.now() });
+    await this.#end({ type: "ended", attempt, failure, at: clock.now(), steps: recorder.close() });
   }
 
   /** Until the disk takes the outcome nobody else may begin anything here. A stop leaves the attempt half-done for the next start. */
@@ -226,21 +248,43 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   }
 
   async #act(
+    deps: BootstrapDeps & { readonly contact: Contact },
     action: BootstrapAction,
     request: BootstrapRequest,
     signal: AbortSignal,
   ): Promise<ClusterIdentity> {
-    // What an earlier attempt could not take back must not be taken for this one's.
-    await this.#deps.runtime.forget();
+    // What an earlier attempt could not take back must not be taken for this one's. What a member holds is what it recovers from.
+    if (this.#formerIncarnation() === null) await deps.runtime.forget();
     signal.throwIfAborted();
     switch (action) {
       case "create_cluster":
-        return createCluster(this.#deps, request, signal);
+        return createCluster(deps, request, signal);
       case "join_cluster":
-        return joinCluster({ ...this.#deps, contact: this.#contact }, request, signal);
+        return joinCluster(deps, request, signal);
       case "recover_cluster":
-        throw new AppError("config_error", { field: "action", rule: "is not offered by this version" });
+        return recoverCluster(deps, request, signal);
     }
+  }
+
+  /** The event of a request; a member whose cluster has no leader tells which one it has lost. */
+  async #requested(action: BootstrapAction): Promise<BootstrapEvent> {
+    const { clock, identity, runtime } = this.#deps;
+    const lost = this.#state.name === "completed" && runtime.registry.status().leader === null;
+    const incarnation = lost ? ((await identity.cluster())?.incarnation ?? null) : null;
+    return { type: "requested", action, at: clock.now(), lost: incarnation };
+  }
+
+  /** The incarnation that a member which recovers its cluster comes from; null in every other attempt. */
+  #formerIncarnation(): number | null {
+    return isUnderWay(this.#state) ? (this.#state.member?.incarnation ?? null) : null;
+  }
+
+  /** What a member's recovery has put on the disk, though it was stopped afterwards; null when it had not come that far. */
+  async #recovered(): Promise<ClusterIdentity | null> {
+    const former = this.#formerIncarnation();
+    if (former === null) return null;
+    const identity = await this.#deps.identity.cluster().catch(() => null);
+    return identity !== null && identity.incarnation > former ? identity : null;
   }
 
   #settleIn({ uid, paths }: ClusterIdentity): void {

@@ -7,6 +7,7 @@ import { openJson, sealRecord, type Checker } from "./record.ts";
 import type { Database } from "./database.ts";
 import type { BootstrapStore } from "#agent/ports/store.ts";
 import { BOOTSTRAP_ACTIONS, BOOTSTRAP_ERROR_CODES, type BootstrapState } from "#shared/bootstrap/machine.ts";
+import { BOOTSTRAP_STEPS_MAX } from "#shared/lib/limits.ts";
 
 const Time = Type.Integer({ minimum: 0 });
 const attempt = {
@@ -18,6 +19,25 @@ const Failure = Type.Object({
   code: Type.Enum([...BOOTSTRAP_ERROR_CODES]),
   details: Type.Object({ message: Type.String() }),
 });
+const Step = Type.Object({
+  name: Type.String(),
+  state: Type.Enum(["running", "done", "failed"]),
+  start: Time,
+  end: Type.Union([Time, Type.Null()]),
+});
+/** Records of former versions have no steps. */
+const steps = Type.Optional(Type.Array(Step, { maxItems: BOOTSTRAP_STEPS_MAX }));
+const completed = { ...attempt, endedAt: Time, steps };
+const member = Type.Optional(Type.Object({ ...completed, incarnation: Type.Integer({ minimum: 1 }) }));
+const recovery = Type.Optional(
+  Type.Object({
+    failure: Failure,
+    attempt: attempt.attempt,
+    startedAt: Time,
+    endedAt: Time,
+    steps,
+  }),
+);
 
 /** The states of shared/bootstrap/machine.ts, as they lie on disk. */
 const StateRecord = Compile(
@@ -27,9 +47,9 @@ const StateRecord = Compile(
       reason: Type.Optional(Type.String()),
       retired: Type.Optional(Type.String()),
     }),
-    Type.Object({ name: Type.Enum(["initiated", "running"]), ...attempt }),
-    Type.Object({ name: Type.Literal("error"), ...attempt, failure: Failure, endedAt: Time }),
-    Type.Object({ name: Type.Literal("completed"), ...attempt, endedAt: Time }),
+    Type.Object({ name: Type.Enum(["initiated", "running"]), ...attempt, member }),
+    Type.Object({ name: Type.Literal("error"), ...completed, failure: Failure }),
+    Type.Object({ name: Type.Literal("completed"), ...completed, recovery }),
   ]),
 ) as Checker<unknown> as Checker<BootstrapState>;
 

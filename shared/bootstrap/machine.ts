@@ -150,11 +150,11 @@ export function stepBootstrap(state: BootstrapState, event: BootstrapEvent): Boo
       return { state: { ...state, name: "running" }, effects: [] };
     }
     case "ended": {
-      if (!underWay(state) || state.attempt !== event.attempt) return unchanged(state);
+      if (!isUnderWay(state) || state.attempt !== event.attempt) return unchanged(state);
       return { state: ended(state, event), effects: [] };
     }
     case "ticked": {
-      if (!underWay(state) || state.attempt !== event.attempt) return unchanged(state);
+      if (!isUnderWay(state) || state.attempt !== event.attempt) return unchanged(state);
       if (event.elapsedMs < event.limitMs) return unchanged(state);
       return {
         state,
@@ -175,7 +175,8 @@ export function stepBootstrap(state: BootstrapState, event: BootstrapEvent): Boo
 
 type UnderWay = Extract<BootstrapState, { name: "initiated" | "running" }>;
 
-function underWay(state: BootstrapState): state is UnderWay {
+/** Whether an attempt is under way. */
+export function isUnderWay(state: BootstrapState): state is UnderWay {
   return state.name === "initiated" || state.name === "running";
 }
 
@@ -186,7 +187,7 @@ function unchanged(state: BootstrapState): BootstrapStep {
 type EventOf<T extends BootstrapEvent["type"]> = Extract<BootstrapEvent, { type: T }>;
 
 function requested(state: BootstrapState, { action, at, lost = null }: EventOf<"requested">): BootstrapStep {
-  if (underWay(state)) return { refused: "bootstrap_in_progress" };
+  if (isUnderWay(state)) return { refused: "bootstrap_in_progress" };
   const attempt = state.name === "idle" ? 1 : Math.max(state.attempt, lastTried(state)) + 1;
   const begins = { name: "initiated", action, attempt, startedAt: at } as const;
   const effects = [{ type: "run", action, attempt }] as const;

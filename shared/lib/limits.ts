@@ -125,3 +125,5 @@ export const RECOVERY_ID_GAP = 1000;
 export const BACKUPS_KEPT = 5;
 /** Longest a reader of the bootstrap's state may wait for the next one. */
 export const BOOTSTRAP_WAIT_MS_MAX = 600_000;
+/** Parts of one bootstrap attempt that are remembered; the oldest are dropped first. */
+export const BOOTSTRAP_STEPS_MAX = 64;

@@ -23,7 +23,7 @@ import type { ReplicaOptions } from "#agent/registry/options.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
 import type { Prng } from "#shared/lib/prng.ts";
 import { FakeInventory } from "#test/support/fake-inventory.ts";
-import { factsOf, hostAddress } from "#test/unit/agent/bootstrap/fake-host.ts";
+import { FakeBackups, factsOf, hostAddress } from "#test/unit/agent/bootstrap/fake-host.ts";
 import { SilentLog } from "./cluster-log.ts";
 
 /** Longest a graceful stop may take before it is ended by force. Milliseconds. */
@@ -121,6 +121,7 @@ export class SimHost {
       part,
       passwords: credentials,
       scram: credentials,
+      backups: new FakeBackups(),
       random: () => prng.next(),
       packing: {
         pack: (body: Uint8Array) => Promise.resolve(body),

@@ -5,6 +5,7 @@ import { takeBack } from "#agent/bootstrap/take-back.ts";
 import { preflight } from "#agent/bootstrap/preflight.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
+import type { CommandOf } from "#shared/registry/command.ts";
 import { POLICY_DEFAULT } from "#shared/registry/state.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
@@ -20,15 +21,15 @@ export async function createCluster(
   request: BootstrapRequest,
   signal: AbortSignal,
 ): Promise<ClusterIdentity> {
-  const { runtime, passwords, newClusterId = randomUUID } = deps;
+  const { runtime, passwords, step, newClusterId = randomUUID } = deps;
   const { clusterName, credentials, rackAware, policy, license, dnsSuffixes } = request;
   const { username, password } = credentials;
   if (clusterName === undefined)
     throw new AppError("config_error", { field: "cluster.name", rule: "is required" });
   // The one waits for the disk, the other for a processor.
   const [{ member, chosen }, verifier] = await Promise.all([
-    preflight(deps, request, signal),
-    passwords.derive(password),
+    step("preflight", () => preflight(deps, request, signal)),
+    step("hash", () => passwords.derive(password)),
   ]);
   signal.throwIfAborted();
 
@@ -39,24 +40,28 @@ export async function createCluster(
     contacts: [],
     ...chosen,
   };
+  const command: CommandOf<"cluster.create"> = {
+    type: "cluster.create",
+    cluster_id: identity.clusterId,
+    name: clusterName,
+    member,
+    admin: { name: username, verifier },
+    rack_aware: rackAware,
+    policy: { ...POLICY_DEFAULT, ...policy },
+    dns_suffixes: [...dnsSuffixes],
+    ...(license === undefined ? {} : { license }),
+  };
   try {
-    await runtime.found(identity);
+    await step("found", () => runtime.found(identity));
     signal.throwIfAborted();
-    const { result } = await runtime.registry.submit(
-      {
-        type: "cluster.create",
-        cluster_id: identity.clusterId,
-        name: clusterName,
-        member,
-        admin: { name: username, verifier },
-        rack_aware: rackAware,
-        policy: { ...POLICY_DEFAULT, ...policy },
-        dns_suffixes: [...dnsSuffixes],
-        ...(license === undefined ? {} : { license }),
-      },
-      { by: username, timeoutMs: COMMIT_MS_MAX, signal },
-    );
-    if (!result.ok) throw AppError.of(result.refusal);
+    await step("commit", async () => {
+      const { result } = await runtime.registry.submit(command, {
+        by: username,
+        timeoutMs: COMMIT_MS_MAX,
+        signal,
+      });
+      if (!result.ok) throw AppError.of(result.refusal);
+    });
     return identity;
   } catch (error) {
     await takeBack(deps);

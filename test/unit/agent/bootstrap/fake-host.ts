@@ -1,17 +1,23 @@
 import { addressesOf, type FakeStrangers } from "./fake-strangers.ts";
 import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
 import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
+import { unrecorded } from "#agent/bootstrap/steps.ts";
 import { Sponsor } from "#agent/bootstrap/sponsor.ts";
 import type { Contact } from "#agent/bootstrap/contact.ts";
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
 import { ScramSha256 } from "#agent/credentials/scram.ts";
 import type { StoragePaths } from "#agent/ports/inventory.ts";
-import type { ClusterRuntime, Registry } from "#agent/ports/registry.ts";
+import type { BackupFile, Backups } from "#agent/ports/backup.ts";
+import type { ClusterRuntime, HeldCopy, Registry } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { StrangerTransport } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
+import type { BackupHead } from "#shared/contract/backup.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
+import type { RegistryState } from "#shared/registry/state.ts";
 import type { HostAddress, HostFacts } from "#shared/model/hardware.ts";
 import { makeFacts } from "#test/support/builders.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
@@ -28,11 +34,13 @@ const kdf = new ScryptQueue();
 export const passwords = new ScryptPasswords({ kdf }, { n: N });
 export const scram = new ScramSha256({ kdf }, { nMin: N });
 
+type RuntimeStep = "found" | "follow" | "copy" | "recover" | "forget";
+
 /** Enters and leaves clusters as the composition root does, as far as bootstrap can see. */
 export class FakeRuntime implements ClusterRuntime {
   registry: Registry = new LocalRegistry();
   /** Called before each step; a test may throw or wait in it. */
-  before: (step: "found" | "follow" | "forget") => Promise<void> | void = () => undefined;
+  before: (step: RuntimeStep) => Promise<void> | void = () => undefined;
   /** What a follower gets to see: the registry of whom it follows. */
   follows: Registry | null = null;
   readonly steps: string[] = [];
@@ -55,16 +63,72 @@ export class FakeRuntime implements ClusterRuntime {
     await openMemoryStores(this.#disk).identity.saveCluster(cluster);
   }
 
+  /** What LocalRegistry holds is never on a disk: it is handed out as it is. */
+  async copy(): Promise<HeldCopy | null> {
+    await this.#step("copy");
+    const identity = await openMemoryStores(this.#disk).identity.cluster();
+    return identity === null ? null : { identity, state: this.registry.state };
+  }
+
+  async recover(cluster: ClusterIdentity, state: RegistryState): Promise<void> {
+    await this.#step("recover");
+    await openMemoryStores(this.#disk).identity.saveCluster(cluster);
+    const registry = new LocalRegistry();
+    Object.assign(registry.state, state);
+    this.registry = registry;
+  }
+
   async forget(): Promise<void> {
     await this.#step("forget");
     this.registry = new LocalRegistry();
     await openMemoryStores(this.#disk).forgetCluster();
   }
 
-  async #step(step: "found" | "follow" | "forget"): Promise<void> {
+  async #step(step: RuntimeStep): Promise<void> {
     await this.before(step);
     this.steps.push(step);
   }
+}
+
+/** Backups that lie in memory. */
+export class FakeBackups implements Backups {
+  readonly files = new Map<string, { readonly head: BackupHead; readonly state: RegistryState }>();
+  /** When set, nothing can be saved. */
+  broken: Error | null = null;
+
+  pack(state: Readonly<RegistryState>, identity: ClusterIdentity): string {
+    return `${JSON.stringify(headOf(state, identity))}\n`;
+  }
+
+  async save(state: Readonly<RegistryState>, identity: ClusterIdentity): Promise<BackupFile> {
+    if (this.broken !== null) throw this.broken;
+    const head = headOf(state, identity);
+    const path = `/backups/${this.files.size + 1}`;
+    this.files.set(path, { head, state: structuredClone(state) });
+    return { path, head };
+  }
+
+  async read(path: string): Promise<{ head: BackupHead; path: string; state: RegistryState }> {
+    const file = this.files.get(path);
+    if (file === undefined) throw new AppError("path_error", { path, cause: "ENOENT: no such file" });
+    return { ...file, path };
+  }
+}
+
+function headOf(state: Readonly<RegistryState>, identity: ClusterIdentity): BackupHead {
+  return {
+    muster_backup: 1,
+    cluster_id: identity.clusterId,
+    cluster_name: state.cluster?.name ?? "",
+    incarnation: identity.incarnation,
+    term: state.term,
+    index: state.index,
+    taken_at_ms: 0,
+    host: "fake",
+    software_version: SOFTWARE_VERSION,
+    bytes: 0,
+    sha256: "0".repeat(64),
+  };
 }
 
 /** A host with everything that bootstrap needs of it: memory for a disk, a clock that stands still, real password work. */
@@ -75,6 +139,8 @@ export class FakeHost {
   readonly disk = new MemoryDisk();
   readonly log = new RecordingLog();
   readonly runtime = new FakeRuntime(this.disk);
+  readonly backups = new FakeBackups();
+  /** The names of the states that the driver went through. */
   readonly states: string[] = [];
   readonly contacts = new Map<string, FakeHost | Error>();
   listening: string[];
@@ -122,6 +188,8 @@ export class FakeHost {
       inventory: this.inventory,
       passwords,
       scram,
+      backups: this.backups,
+      step: unrecorded,
       clock: this.clock,
       log: this.log,
       host: { peer: this.peer, uuid: `uuid-of-${this.peer}`, name: `host-${this.peer.slice(-6)}` },
@@ -180,7 +248,9 @@ export class FakeHost {
       throw found ?? new Error("the connection was refused");
     };
     const driver = new BootstrapDriver(this.deps, { contact });
-    driver.onChange(({ name }) => void this.states.push(name));
+    driver.onChange(({ name }) => {
+      if (this.states.at(-1) !== name) this.states.push(name);
+    });
     return driver;
   }
 }
