@@ -69,6 +69,13 @@ export const NewMember = Type.Object({
 });
 export type NewMember = Static<typeof NewMember>;
 
+/** Of what a host says of itself, only what has a name here: whatever else a stranger sends along is not kept. */
+export function plainMember(said: NewMember): NewMember {
+  const fields = Object.keys(NewMember.properties) as (keyof NewMember)[];
+  const given = fields.filter((field) => said[field] !== undefined);
+  return Object.fromEntries(given.map((field) => [field, said[field]])) as NewMember;
+}
+
 /** Seed 003's cluster policy: kept and shown; `rack_aware` is a property of the cluster itself. */
 export const ClusterPolicy = Type.Object({
   default_shards_placement: Type.Enum(["dense", "sparse"]),

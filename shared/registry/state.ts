@@ -21,7 +21,10 @@ export interface Member extends Readonly<NewMember> {
    * it. Null while it does not. Unlike liveness this is one answer for all, and lasts until the member is seen again or replaced.
    */
   readonly failedAt: EpochMs | null;
-  /** When it took a failed member's place; absent for one that joined as itself. Should its join break off, the place is kept. */
+  /**
+   * When it took a place that was there before it joined, a failed member's or its own; absent for one that joined as a new one.
+   * Should that join break off, the place is kept.
+   */
   readonly tookOverAt?: EpochMs;
 }
 

@@ -4,3 +4,11 @@ import type { Member, RegistryState } from "#shared/registry/state.ts";
 export function membersByUid(state: Readonly<RegistryState>): Member[] {
   return [...state.members.values()].toSorted((a, b) => a.uid - b.uid);
 }
+
+/**
+ * Whether a member keeps its uid and what is registered for it when it is lost: it has once taken part, or took the place of one
+ * that had. A first join that breaks off leaves nothing.
+ */
+export function hasPlace({ status, tookOverAt }: Member): boolean {
+  return status === "active" || tookOverAt !== undefined;
+}

@@ -14,14 +14,19 @@ const SIZE_SLACK = 1 / 32;
 
 type Refused = Extract<Outcome, { ok: false }>;
 
-/** Whose place a host takes (null: nobody's), and its rack in the spelling that is in use. */
+/** Whose place a host takes (null: nobody's), and what its record says beyond its own word. */
 export type Admission =
-  | { readonly ok: true; readonly replaced: Member | null; readonly rackId: string | null }
+  | {
+      readonly ok: true;
+      readonly replaced: Member | null;
+      readonly settled: Pick<NewMember, "rack_id" | "use_internal_ipv6">;
+    }
   | Refused;
 
 /**
  * Whether a host may become a member, and as whom. Judged where the command is applied, so that two hosts can never take one
- * place, and a sponsor's rehearsal gives the very answer that the commit would. Source: seed 003, "Error codes".
+ * place, and a sponsor's rehearsal gives the very answer that the commit would. A peer that is a member already always may come
+ * again, failed or not: it repairs itself. Source: seed 003, "Error codes".
  */
 export function admission(
   state: Readonly<RegistryState>,
@@ -34,25 +39,31 @@ export function admission(
   const known = state.members.get(peer);
   const place = want_uid === undefined || want_uid === known?.uid ? null : placeOf(state, known, want_uid);
   if (place !== null && "ok" in place) return place;
-  const failed = membersByUid(state).filter(({ failedAt }) => failedAt !== null);
-  const joinsPlainly = known === undefined && place === null;
-  const repairs = state.cluster?.settings.repairPolicy !== "open";
-  if (joinsPlainly && repairs && failed.length > 0) return repairRequired(failed, member);
+  if (known === undefined && place === null) {
+    const full = noRoom(state, member);
+    if (full !== null) return full;
+  }
   const twin = twinOf(state, member, place);
   if (twin !== undefined) return refuse("member_name_exists", { name: twin.name });
-  if (joinsPlainly && state.members.size >= MEMBERS_MAX) {
-    return refuse("limit_reached", { what: "members", limit: MEMBERS_MAX });
-  }
-  const odd = settingMismatch(state, member);
-  if (odd !== null) return odd;
-  const rack = rackOf(state, member, place, override_rack_id);
+  const settings = sharedSettings(state, member);
+  if (!settings.ok) return settings;
+  const rack = rackOf(state, member, place ?? known, override_rack_id);
   if (!rack.ok) return rack;
   if (state.cluster?.rackAware === true && rack.rackId === null) {
     return refuse("rack_id_required", { current_rack_ids: rackIds(state) });
   }
-  return (
-    (place === null ? null : tooSmall(member, place)) ?? { ok: true, replaced: place, rackId: rack.rackId }
-  );
+  const small = place === null ? null : tooSmall(member, place);
+  return small ?? { ok: true, replaced: place, settled: { ...settings.inherited, rack_id: rack.rackId } };
+}
+
+/** Why a host cannot join as one more member. */
+function noRoom(state: Readonly<RegistryState>, member: NewMember): Refused | null {
+  const failed = membersByUid(state).filter(({ failedAt }) => failedAt !== null);
+  if (failed.length > 0 && state.cluster?.settings.repairPolicy !== "open") {
+    return repairRequired(failed, member);
+  }
+  if (state.members.size < MEMBERS_MAX) return null;
+  return refuse("limit_reached", { what: "members", limit: MEMBERS_MAX });
 }
 
 /** Rack ids are compared without case: seed 003's documentation of rack-zone awareness. */
@@ -82,15 +93,17 @@ function placeOf(state: Readonly<RegistryState>, known: Member | undefined, uid:
   return place;
 }
 
-/** Candidates: the very host that failed and comes back under another key, then one of the same rack, then the oldest. */
+/**
+ * Candidates: the very host that failed and comes back under another key (under its name it could join as nobody else), then one of
+ * the same rack, then the oldest.
+ */
 function repairRequired(failed: readonly Member[], member: NewMember): Refused {
-  const rack = member.rack_id;
-  const rank = (one: Member): number =>
-    one.uuid === member.uuid
-      ? 0
-      : rack !== null && one.rack_id !== null && isSameRack(rack, one.rack_id)
-        ? 1
-        : 2;
+  const { uuid, name, rack_id: rack } = member;
+  const rank = (one: Member): number => {
+    if (one.uuid === uuid) return 0;
+    if (one.name === name) return 1;
+    return rack !== null && one.rack_id !== null && isSameRack(rack, one.rack_id) ? 2 : 3;
+  };
   const candidate = failed.toSorted((a, b) => rank(a) - rank(b))[0];
   return refuse("repair_required", {
     failed_nodes: failed
@@ -104,7 +117,7 @@ function repairRequired(failed: readonly Member[], member: NewMember): Refused {
  * Another peer with this name or uuid: a second host of the same name, or a host that runs from a copied disk. The oldest is
  * named: members stand in the order of their uids, after a snapshot too.
  */
-function twinOf(
+export function twinOf(
   state: Readonly<RegistryState>,
   { peer, name, uuid }: NewMember,
   replaced: Member | null,
@@ -114,32 +127,40 @@ function twinOf(
   );
 }
 
-/** Settings that all members share: the first one decides. */
-function settingMismatch(state: Readonly<RegistryState>, member: NewMember): Refused | null {
-  const first = membersByUid(state).find(({ peer }) => peer !== member.peer);
-  if (first === undefined) return null;
-  const expected = first.use_internal_ipv6 ?? false;
-  const actual = member.use_internal_ipv6 ?? false;
-  if (expected === actual) return null;
+/**
+ * Settings that all members share: the first one decides, and who says nothing inherits them. Source: seed 003's documentation of
+ * `use_internal_ipv6`.
+ */
+export function sharedSettings(
+  state: Readonly<RegistryState>,
+  { peer, use_internal_ipv6: given }: NewMember,
+): { readonly ok: true; readonly inherited: Pick<NewMember, "use_internal_ipv6"> } | Refused {
+  const first = membersByUid(state).find((other) => other.peer !== peer);
+  const expected = first?.use_internal_ipv6 ?? false;
+  if (given === undefined) return { ok: true, inherited: expected ? { use_internal_ipv6: true } : {} };
+  if (first === undefined || given === expected) return { ok: true, inherited: {} };
   return refuse("node_config_mismatch", {
     setting: "use_internal_ipv6",
     expected: String(expected),
-    actual: String(actual),
+    actual: String(given),
   });
 }
 
-function rackOf(
+/**
+ * The rack a host gets. Who has been in one stays in it: what was placed by it would be in the wrong place otherwise.
+ * `settled`: the member that it was, or whose place it takes.
+ */
+export function rackOf(
   state: Readonly<RegistryState>,
   { rack_id }: NewMember,
-  place: Member | null,
+  settled: Member | undefined,
   override: boolean,
 ): { readonly ok: true; readonly rackId: string | null } | Refused {
   const own = rack_id === null ? null : spellingInUse(state, rack_id);
-  if (place === null || place.rack_id === null) return { ok: true, rackId: own };
-  if (own === null || override || isSameRack(own, place.rack_id)) {
-    return { ok: true, rackId: override ? (own ?? place.rack_id) : place.rack_id };
-  }
-  const rule = `the node ${place.uid} is in the rack ${place.rack_id}; join in that one, or set node.identity.override_rack_id`;
+  const before = settled?.rack_id ?? null;
+  if (own === null || before === null) return { ok: true, rackId: own ?? before };
+  if (override || isSameRack(own, before)) return { ok: true, rackId: own };
+  const rule = `the node ${settled?.uid} is in the rack ${before}; join in that one, or set node.identity.override_rack_id`;
   return refuse("config_error", { field: "node.identity.rack_id", rule });
 }
 

@@ -1,5 +1,6 @@
 import { REFUSAL_NAMES_MAX } from "#shared/lib/limits.ts";
 import { canonicalJson } from "#shared/lib/order.ts";
+import { plainMember } from "#shared/registry/command.ts";
 import { membersByUid } from "#shared/registry/queries/members.ts";
 import { done, refuse, type Reducer } from "#shared/registry/reducers/outcome.ts";
 import {
@@ -29,7 +30,13 @@ export const createCluster: Reducer<"cluster.create"> = (state, command, { at })
     trustedCa: "",
   };
   state.nextUid += 1;
-  state.members.set(member.peer, { ...member, uid, status: "active", addedAt: at, failedAt: null });
+  state.members.set(member.peer, {
+    ...plainMember(member),
+    uid,
+    status: "active",
+    addedAt: at,
+    failedAt: null,
+  });
   state.nextUserUid += 1;
   state.users.set(admin.name, {
     uid: userUid,

@@ -1,32 +1,29 @@
 import { canonicalJson } from "#shared/lib/order.ts";
+import { plainMember } from "#shared/registry/command.ts";
 import { admission, isSameRack, spellingInUse } from "#shared/registry/reducers/admission.ts";
-import { instanceName } from "#shared/registry/queries/nodes.ts";
+import { hasPlace } from "#shared/registry/queries/members.ts";
 import { done, refuse, type Outcome, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
+import { clearPlace } from "#shared/registry/reducers/replacement.ts";
 import type { Member, RegistryState } from "#shared/registry/state.ts";
 
 /**
- * A peer that joins again (its first attempt broke off) keeps its uid and is `joining` once more. One that asks for the uid of a
- * failed member takes its place: see admission.ts. Answers `{ uid }`.
+ * A peer that joins again keeps its uid and is `joining` once more: its first attempt broke off, or it has lost its store. One that
+ * asks for the uid of a failed member takes its place: see admission.ts. Answers `{ uid }`.
  */
 export const addMember: Reducer<"member.add"> = (state, command, { index, at }) => {
-  const { peer, uuid, name } = command.member;
+  const { peer } = command.member;
   const admitted = admission(state, command, at);
   if (!admitted.ok) return admitted;
-  const { replaced, rackId } = admitted;
+  const { replaced, settled } = admitted;
   const known = state.members.get(peer);
   const uid = replaced?.uid ?? known?.uid ?? state.nextUid;
   if (uid === state.nextUid) state.nextUid += 1;
-  const touched: Touched[] = [];
-  if (replaced !== null) {
-    state.members.delete(replaced.peer);
-    state.tombstones.set(replaced.peer, index);
-    touched.push({ topic: "members", op: "delete", id: replaced.peer });
-    touched.push(...moveRegistration(state, replaced.uuid, { uuid, hostname: name }));
-  }
-  const tookOverAt = replaced === null ? known?.tookOverAt : at;
+  const touched: Touched[] = replaced === null ? [] : clearPlace(state, replaced, command.member, index);
+  // Who takes part loses nothing by joining again: should that break off, its place is kept like that of one it replaces.
+  const tookOverAt = replaced !== null || known?.status === "active" ? at : known?.tookOverAt;
   state.members.set(peer, {
-    ...command.member,
-    rack_id: rackId,
+    ...plainMember(command.member),
+    ...settled,
     uid,
     status: "joining",
     addedAt: known?.addedAt ?? at,
@@ -35,28 +32,12 @@ export const addMember: Reducer<"member.add"> = (state, command, { index, at }) 
   });
   touched.push(set(peer));
   const token = command.token === undefined ? undefined : state.tokens.get(command.token);
-  if (token !== undefined && token.usedBy === null) {
+  if (token?.usedBy === null) {
     state.tokens.set(token.id, { ...token, usedBy: peer, usedAt: at });
     touched.push({ topic: "tokens", op: "set", id: token.id });
   }
   return done(touched, { uid });
 };
-
-/** What was registered of the host that is gone is the new host's: same zone, same configuration, under its own uuid. */
-function moveRegistration(
-  state: RegistryState,
-  from: string,
-  to: { readonly uuid: string; readonly hostname: string },
-): Touched[] {
-  const node = state.nodes.get(from);
-  if (node === undefined || from === to.uuid || state.nodes.has(to.uuid)) return [];
-  state.nodes.delete(from);
-  state.nodes.set(to.uuid, { ...node, ...to, name: instanceName(to.hostname) });
-  return [
-    { topic: "nodes", op: "delete", id: from },
-    { topic: "nodes", op: "set", id: to.uuid },
-  ];
-}
 
 export const activateMember: Reducer<"member.activate"> = (state, { peer }) => {
   const known = state.members.get(peer);
@@ -66,15 +47,11 @@ export const activateMember: Reducer<"member.activate"> = (state, { peer }) => {
   return done([set(peer)]);
 };
 
-/**
- * A member that joins still is not failed: a join that broke off is removed, not repaired, unless it had taken another one's
- * place, which then waits for the next. Repeating changes nothing.
- */
+/** A first join that broke off is removed, not repaired: it does not fail. Repeating changes nothing. */
 export const setFailed: Reducer<"member.set_failed"> = (state, { peer, failed }, { at }) => {
   const known = state.members.get(peer);
   if (known === undefined) return refuseAbsent(state, peer);
-  const joins = known.status === "joining" && known.tookOverAt === undefined;
-  if ((known.failedAt !== null) === failed || joins) return done([]);
+  if ((known.failedAt !== null) === failed || !hasPlace(known)) return done([]);
   state.members.set(peer, { ...known, failedAt: failed ? at : null });
   return done([set(peer)]);
 };
@@ -95,15 +72,23 @@ export const updateMember: Reducer<"member.update"> = (state, command) => {
 };
 
 /** A rack is given once: what was placed by it would be in the wrong place otherwise. Source: seed 003's documentation. */
-export const configureMember: Reducer<"member.configure"> = (state, { type: _, peer, ...changes }) => {
+export const configureMember: Reducer<"member.configure"> = (state, command) => {
+  const { peer, rack_id, external_addrs, second_rack_id, accept_servers } = command;
+  const { max_listeners, max_redis_servers } = command;
   const known = state.members.get(peer);
   if (known === undefined) return refuseAbsent(state, peer);
-  const { rack_id } = changes;
   if (rack_id !== undefined && known.rack_id !== null && !isSameRack(rack_id, known.rack_id)) {
     return refuse("member_has_rack", { name: known.name, rack_id: known.rack_id });
   }
-  const rackId = known.rack_id ?? (rack_id === undefined ? null : spellingInUse(state, rack_id));
-  const changed: Member = { ...known, ...changes, rack_id: rackId };
+  const changed: Member = {
+    ...known,
+    rack_id: known.rack_id ?? (rack_id === undefined ? null : spellingInUse(state, rack_id)),
+    external_addrs: external_addrs ?? known.external_addrs,
+    ...(second_rack_id === undefined ? {} : { second_rack_id }),
+    ...(accept_servers === undefined ? {} : { accept_servers }),
+    ...(max_listeners === undefined ? {} : { max_listeners }),
+    ...(max_redis_servers === undefined ? {} : { max_redis_servers }),
+  };
   if (canonicalJson(changed) === canonicalJson(known)) return done([]);
   state.members.set(peer, changed);
   return done([set(peer)]);
