@@ -1,15 +1,18 @@
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Membership } from "#agent/ports/membership.ts";
-import type { ClusterRuntime, Registry } from "#agent/ports/registry.ts";
+import type { ClusterRuntime, HeldCopy, Registry } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { PeerAddresses, Transport } from "#agent/ports/transport.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
+import type { RegistryState } from "#shared/registry/state.ts";
 
 /** The registry's driver as its owner sees it: see agent/registry/replica.ts. */
 interface OwnedRegistry extends Registry {
   found(cluster: ClusterIdentity): Promise<void>;
   follow(cluster: ClusterIdentity): Promise<void>;
   resume(cluster: ClusterIdentity): Promise<void>;
+  copy(): Promise<HeldCopy | null>;
+  recover(cluster: ClusterIdentity, state: RegistryState, onDurable: () => void): Promise<void>;
   forget(): Promise<void>;
 }
 
@@ -86,6 +89,15 @@ export class Cluster implements ClusterRuntime, Disposable {
     this.#tellMembers();
   }
 
+  copy(): Promise<HeldCopy | null> {
+    return this.#deps.registry.copy();
+  }
+
+  /** The new incarnation is spoken for only when it is on the disk: who hears of it leaves the old one for good. */
+  async recover(cluster: ClusterIdentity, state: RegistryState): Promise<void> {
+    await this.#deps.registry.recover(cluster, state, () => this.#enter(cluster));
+  }
+
   async forget(): Promise<void> {
     this.#identity = null;
     this.#known = new Map();
@@ -102,7 +114,12 @@ export class Cluster implements ClusterRuntime, Disposable {
 
   #enter(cluster: ClusterIdentity): void {
     this.#identity = cluster;
-    this.#deps.transport.setCluster({ clusterId: cluster.clusterId, incarnation: cluster.incarnation });
+    const { clusterId, incarnation, lineage } = cluster;
+    this.#deps.transport.setCluster({
+      clusterId,
+      incarnation,
+      ...(lineage === undefined ? {} : { lineage }),
+    });
     this.#tellMembers();
   }
 

@@ -77,6 +77,15 @@ export interface BootstrapStore {
   save(state: BootstrapState): Promise<void>;
 }
 
+/** What a host holds of its cluster, all as of one moment. */
+export interface HeldStores {
+  readonly identity: ClusterIdentity;
+  readonly hardState: HardState;
+  /** Without a torn end, which nobody was promised. */
+  readonly entries: readonly Entry[];
+  readonly snapshot: { readonly meta: SnapshotMeta; readonly body: Uint8Array } | null;
+}
+
 export interface Stores {
   readonly log: LogStore;
   readonly snapshots: SnapshotStore;
@@ -84,7 +93,7 @@ export interface Stores {
   readonly bootstrap: BootstrapStore;
   /**
    * Replaces log, snapshots, hard state and cluster identity by these, in one atomic synced batch: whatever crashes, the disk holds
-   * the former cluster or this one, whole.
+   * the former cluster or this one, whole. Nothing else may write meanwhile. After WriteFailed nobody knows which of the two.
    */
   recover(recovered: {
     readonly identity: ClusterIdentity;
@@ -92,6 +101,8 @@ export interface Stores {
     readonly meta: SnapshotMeta;
     readonly body: Uint8Array;
   }): Promise<void>;
+  /** Reads beside whatever is written meanwhile, and changes nothing. Null without a cluster. Rejects with StoreDamaged. */
+  held(): Promise<HeldStores | null>;
   /** Removes log, snapshots and cluster identity in one synced batch; the host's own uuid and bootstrap state stay. */
   forgetCluster(): Promise<void>;
 }

@@ -2,11 +2,12 @@ import type { ReplicaOptions } from "./options.ts";
 import { DiskRoom } from "./disk-room.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { Participant, type ReplicaDeps } from "./participant.ts";
-import { foundingEntry, loadBeginning } from "./start.ts";
+import { copyHeld } from "./copy.ts";
+import { foundingEntry, loadBeginning, recoveredBeginning } from "./start.ts";
 import { Watchers } from "./watch.ts";
 import { CONSENSUS, Complaints, METHOD } from "./wire.ts";
-import type { Registry, RegistryStatus, Submitted, Voting } from "#agent/ports/registry.ts";
-import { StoreDamaged, type ClusterIdentity, type StoreDisk } from "#agent/ports/store.ts";
+import type { HeldCopy, Registry, RegistryStatus, Submitted, Voting } from "#agent/ports/registry.ts";
+import { StoreDamaged, WriteFailed, type ClusterIdentity, type StoreDisk } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { assert } from "#shared/lib/assert.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
@@ -58,6 +59,14 @@ export class Replica implements Registry, Voting {
   #part: Participant | null = null;
   #listens = false;
   #seq = 0;
+  /** Which cluster is taken part in. */
+  #cluster: ClusterIdentity | null = null;
+  /** How often a participation was ended from outside. */
+  #stops = 0;
+  /** Whether the stores are being exchanged under the participation. */
+  #exchanging = false;
+  /** A recovery that was told as failed is on the disk all the same. */
+  #overtaken = false;
   #disk: { readonly room: DiskRoom; readonly watch: DiskWatch } | null = null;
   /** What is wrong with the store; what is in memory is served on. */
   #damage: StoreDamaged | null = null;
@@ -92,7 +101,7 @@ export class Replica implements Registry, Voting {
 
   /** Fit for a watchdog: false when a restart may help. */
   healthy(): boolean {
-    return this.#disk?.watch.healthy() ?? true;
+    return !this.#overtaken && (this.#disk?.watch.healthy() ?? true);
   }
 
   /** Starts a new cluster with this agent as its only voter. Durable and writable when it resolves. */
@@ -103,6 +112,7 @@ export class Replica implements Registry, Voting {
     await stores.forgetCluster(); // What an attempt that broke off may have left.
     await stores.log.append({ truncateFrom: null, entries: [entry], hardState, sync: true });
     await stores.identity.saveCluster(cluster);
+    this.#cluster = cluster;
     const part = await this.#begin();
     await part.lead(FOUND_MS);
   }
@@ -113,21 +123,56 @@ export class Replica implements Registry, Voting {
     assert(this.#part === null, "an agent is in one cluster at a time");
     await stores.forgetCluster();
     await stores.identity.saveCluster(cluster);
+    this.#cluster = cluster;
     await this.#begin();
   }
 
   /** Goes on from what the disk holds, after a restart. Rejects with StoreDamaged. */
   async resume(cluster: ClusterIdentity): Promise<void> {
     assert(this.#part === null, "an agent is in one cluster at a time");
+    this.#cluster = cluster;
     await this.#begin();
     const { clusterId, incarnation } = cluster;
     this.#deps.log.info({ clusterId, incarnation, applied: this.state.index }, "back in the cluster");
+  }
+
+  /** What the disk holds of its cluster, whoever takes part in it meanwhile. Null without one. Rejects with StoreDamaged. */
+  copy(): Promise<HeldCopy | null> {
+    return copyHeld(this.#deps.stores);
+  }
+
+  /**
+   * Puts the state in the place of all that is held here, with this agent as its only voter, and goes on from there; writable
+   * when it resolves. `onDurable` is called when there is no way back, before anything happens in the new cluster's name.
+   *
+   * Rejects when it could not be written; the participation before then goes on, after WriteFailed once the disk is well.
+   */
+  async recover(cluster: ClusterIdentity, state: RegistryState, onDurable: () => void): Promise<void> {
+    const part = await this.#alone(async () => {
+      const { stores, transport } = this.#deps;
+      const former = this.#part;
+      const stops = this.#stops;
+      await former?.stop(new AppError("not_in_cluster", {}));
+      try {
+        await stores.recover({ identity: cluster, ...recoveredBeginning(transport.self, state) });
+      } catch (error) {
+        if (former !== null && this.#stops === stops) await this.#goOn(former, error);
+        throw error;
+      }
+      onDurable();
+      this.#cluster = cluster;
+      this.#damage = null;
+      if (this.#stops !== stops) throw new AppError("not_in_cluster", {});
+      return this.#begin();
+    });
+    await part.lead(FOUND_MS);
   }
 
   /** Ends the participation; the disk keeps everything. Waiting callers are told not_in_cluster, or outcome_unknown. */
   async stop(): Promise<void> {
     const part = this.#part;
     this.#part = null;
+    this.#stops += 1;
     await part?.stop(new AppError("not_in_cluster", {}));
   }
 
@@ -196,19 +241,55 @@ export class Replica implements Registry, Voting {
    * A write failed, and the disk may be well again. The commands' numbers go on where they were: a session is a life of the
    * process, which has not ended.
    */
-  async #mend(disk: StoreDisk): Promise<void> {
-    const part = this.#part;
-    if (disk.failure !== null) part?.disk.fail(disk.failure);
-    await part?.stop(this.#failed());
+  #mend(disk: StoreDisk): Promise<void> {
+    if (this.#overtaken) return Promise.resolve();
+    return this.#alone(async () => {
+      const part = this.#part;
+      if (disk.failure !== null) part?.disk.fail(disk.failure);
+      await part?.stop(this.#failed());
+      try {
+        await disk.reopen();
+        if (part === null || this.#part !== part || (await this.#wasOvertaken())) return;
+        await this.#begin(part.status().quarantined ? null : part.state);
+        this.#deps.log.info(
+          { applied: this.state.index },
+          "the disk takes writes again, back in the cluster",
+        );
+      } catch (error) {
+        if (error instanceof StoreDamaged) this.#onDamage(error);
+        throw error;
+      }
+    });
+  }
+
+  /** One at a time, and never one after another's time: who asked for the second was told that it failed. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#exchanging) throw this.#failed();
+    this.#exchanging = true;
     try {
-      await disk.reopen();
-      if (part === null || this.#part !== part) return;
-      await this.#begin(part.status().quarantined ? null : part.state);
-      this.#deps.log.info({ applied: this.state.index }, "the disk takes writes again, back in the cluster");
-    } catch (error) {
-      if (error instanceof StoreDamaged) this.#onDamage(error);
-      throw error;
+      return await work();
+    } finally {
+      this.#exchanging = false;
     }
+  }
+
+  /** The stores were not exchanged, as far as is known: back to the participation that was stopped for it. */
+  async #goOn(former: Participant, error: unknown): Promise<void> {
+    if (error instanceof WriteFailed) former.disk.fail(error);
+    else await this.#begin(former.status().quarantined ? null : former.state);
+  }
+
+  /** Whether the write of a recovery that failed has reached the disk. Whoever goes on from there must begin as after a start. */
+  async #wasOvertaken(): Promise<boolean> {
+    const stored = await this.#deps.stores.identity.cluster();
+    if (stored?.incarnation === this.#cluster?.incarnation && stored?.lineage === this.#cluster?.lineage) {
+      return false;
+    }
+    this.#overtaken = true;
+    this.#onDamage(
+      new StoreDamaged("a recovery that failed is on the disk all the same", "restart this agent"),
+    );
+    return true;
   }
 
   #failed(): AppError {

@@ -1,9 +1,9 @@
-import { StoreDamaged, type Stores } from "#agent/ports/store.ts";
+import { StoreDamaged, type HeldStores, type Stores } from "#agent/ports/store.ts";
 import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
 import type { CoreStart, HardState } from "#shared/consensus/ready.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { emptyState } from "#shared/registry/reduce.ts";
-import { decodeState } from "#shared/registry/snapshot.ts";
+import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import type { RegistryState } from "#shared/registry/state.ts";
 
 const ADVICE =
@@ -29,6 +29,19 @@ export function foundingEntry(self: MemberId): { readonly entry: Entry; readonly
   };
 }
 
+/** The disk of the only voter of a recovered cluster: the state as a snapshot that everything else comes after. */
+export function recoveredBeginning(
+  self: MemberId,
+  state: RegistryState,
+): { readonly meta: SnapshotMeta; readonly body: Uint8Array; readonly hardState: HardState } {
+  const { index, term } = state;
+  return {
+    meta: { index, term, config: { voters: [self], outgoing: [], learners: [] } },
+    body: Buffer.from(encodeState(state)),
+    hardState: { term, vote: null, commit: index },
+  };
+}
+
 /**
  * Reads what the disk holds and checks that nothing is missing between snapshot, log and commit index. A log that a
  * snapshot has overtaken (a crash came between saving it and clearing the log) is the core's to drop. Rejects with StoreDamaged.
@@ -41,15 +54,22 @@ export async function loadBeginning(
   held: Readonly<RegistryState> | null = null,
 ): Promise<Beginning> {
   const snapshot = await stores.snapshots.load();
-  const loaded = await stores.log.load();
-  const { entries } = loaded;
+  return beginningOf({ ...(await stores.log.load()), snapshot }, held);
+}
+
+/** The same of what was read before. Throws StoreDamaged. */
+export function beginningOf(
+  stored: Omit<HeldStores, "identity">,
+  held: Readonly<RegistryState> | null = null,
+): Beginning {
+  const { snapshot, entries } = stored;
   const meta = snapshot?.meta ?? null;
   const at = meta?.index ?? 0;
   const keeps = held !== null && held.index >= at;
   const state = keeps ? held : snapshot === null ? emptyState() : decode(snapshot.body, snapshot.meta);
   const hardState = {
-    ...loaded.hardState,
-    commit: Math.max(loaded.hardState.commit, keeps ? held.index : 0),
+    ...stored.hardState,
+    commit: Math.max(stored.hardState.commit, keeps ? held.index : 0),
   };
   const first = entries[0]?.index ?? at + 1;
   if (first > at + 1) {

@@ -7,3 +7,8 @@ export type Database = Level<string, Uint8Array>;
 export type Step =
   | { readonly type: "put"; readonly key: string; readonly value: Uint8Array }
   | { readonly type: "del"; readonly key: string };
+
+/** Where to read: the database as it was when a snapshot of it was taken, or as it is. */
+export type View = Pick<GetOptions, "snapshot">;
+
+type GetOptions = NonNullable<Parameters<Database["get"]>[1]>;

@@ -6,7 +6,7 @@ import { Type, type Static } from "typebox";
 import type { CountedWrites } from "./counted-writes.ts";
 import { KEYS } from "./keys.ts";
 import { openJson, sealRecord } from "./record.ts";
-import type { Database } from "./database.ts";
+import type { Database, Step, View } from "./database.ts";
 import type { ClusterIdentity, IdentityStore } from "#agent/ports/store.ts";
 import { assert } from "#shared/lib/assert.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
@@ -24,6 +24,7 @@ const ClusterRecord = Compile(
   Type.Object({
     clusterId: Type.String({ minLength: 1 }),
     incarnation: Type.Integer({ minimum: 1 }),
+    lineage: Type.Optional(Type.String({ minLength: 1 })),
     uid: Type.Integer({ minimum: 1 }),
     contacts: Type.Array(Type.Object({ peer: Type.String(), meshAddrs: Type.Array(Type.String()) })),
     paths: Type.Optional(
@@ -66,14 +67,17 @@ export class LevelIdentityStore implements IdentityStore {
     await this.#writeHost({ ...host, peer });
   }
 
-  async cluster(): Promise<ClusterIdentity | null> {
-    const record = await this.#db.get(KEYS.cluster);
+  cluster(): Promise<ClusterIdentity | null> {
+    return this.clusterAt({});
+  }
+
+  async clusterAt(view: View): Promise<ClusterIdentity | null> {
+    const record = await this.#db.get(KEYS.cluster, view);
     return record === undefined ? null : openJson(record, ClusterRecord, "the cluster's identity");
   }
 
   async saveCluster(identity: ClusterIdentity): Promise<void> {
-    const value = sealRecord(JSON.stringify(identity));
-    await this.#writes.aside([{ type: "put", key: KEYS.cluster, value }], { sync: true });
+    await this.#writes.aside([clusterStep(identity)], { sync: true });
   }
 
   async #countStart(): Promise<Host> {
@@ -93,4 +97,8 @@ export class LevelIdentityStore implements IdentityStore {
     const value = sealRecord(JSON.stringify(host));
     await this.#writes.aside([{ type: "put", key: KEYS.host, value }], { sync: true });
   }
+}
+
+export function clusterStep(identity: ClusterIdentity): Step {
+  return { type: "put", key: KEYS.cluster, value: sealRecord(JSON.stringify(identity)) };
 }

@@ -2,7 +2,7 @@ import { Compile } from "typebox/compile";
 import { Type, type Static } from "typebox";
 
 import type { CountedWrites } from "./counted-writes.ts";
-import type { Database, Step } from "./database.ts";
+import type { Database, Step, View } from "./database.ts";
 import { CHAIN_START, checkLink, indexOf, readEntry, sealEntry, type LinkedEntry } from "./entry-record.ts";
 import { KEYS, numbered, under } from "./keys.ts";
 import { REJOIN_ADVICE, hashOf, openJson, openRecord, sealRecord } from "./record.ts";
@@ -36,6 +36,17 @@ interface Extent {
   readonly hash: string;
 }
 
+/** What lies on the disk, the leftovers of a compaction aside. */
+interface Scanned {
+  readonly hardState: HardState;
+  readonly anchor: Anchor | null;
+  readonly entries: Entry[];
+  /** Behind the entries: records that fail their checksum. */
+  readonly torn: readonly number[];
+  /** Of the last entry. */
+  readonly hash: string;
+}
+
 /**
  * The log in Level: one record per entry, chained (entry-record.ts), the anchor of the chain, and the hard state, which changes
  * in the same batch as the entries. Appends and resets come one at a time; a compaction may run beside them.
@@ -57,33 +68,19 @@ export class LevelLogStore implements LogStore {
   }
 
   async load(): Promise<{ hardState: HardState; entries: Entry[]; cut: number }> {
-    const record = await this.#db.get(KEYS.hardState);
-    const hardState = record === undefined ? FRESH : openJson(record, HardStateRecord, "term and vote");
-    const anchor = await this.#anchor();
+    const { hardState, anchor, entries, torn, hash } = await this.#scan({});
     if (anchor !== null) await this.#forget(0, anchor.index);
-    const entries: Entry[] = [];
-    const torn: number[] = [];
-    let last = anchor;
-    for await (const [index, read] of this.#read()) {
-      if (read === "torn") {
-        torn.push(index);
-        continue;
-      }
-      if (torn[0] !== undefined) throw failsChecksum(torn[0]);
-      if (last === null) throw noAnchor();
-      checkLink(read, last);
-      entries.push(read.entry);
-      last = { index, hash: read.hash };
-    }
-    if (record === undefined && entries.length > 0) {
-      throw new StoreDamaged("the log has entries but no record of term and vote", REJOIN_ADVICE);
-    }
-    await this.#cutTail(torn, hardState.commit);
+    if (torn.length > 0) await this.#cutTail(torn);
+    const [first] = entries;
     this.#extent =
-      last === null || entries.length === 0
-        ? null
-        : { first: last.index - entries.length + 1, last: last.index, hash: last.hash };
+      first === undefined ? null : { first: first.index, last: first.index + entries.length - 1, hash };
     return { hardState, entries, cut: torn.length };
+  }
+
+  /** What `load` gives, read beside whatever is written, and nothing changed: a torn end is left out and stays. */
+  async read(view: View): Promise<{ hardState: HardState; entries: Entry[] }> {
+    const { hardState, entries } = await this.#scan(view);
+    return { hardState, entries };
   }
 
   async append(batch: Parameters<LogStore["append"]>[0]): Promise<void> {
@@ -158,9 +155,35 @@ export class LevelLogStore implements LogStore {
     return this.#extent;
   }
 
-  async #anchor(): Promise<Anchor | null> {
-    const record = await this.#db.get(KEYS.anchor);
+  async #anchor(view: View = {}): Promise<Anchor | null> {
+    const record = await this.#db.get(KEYS.anchor, view);
     return record === undefined ? null : openJson(record, AnchorRecord, "the log's beginning");
+  }
+
+  async #scan(view: View): Promise<Scanned> {
+    const record = await this.#db.get(KEYS.hardState, view);
+    const hardState = record === undefined ? FRESH : openJson(record, HardStateRecord, "term and vote");
+    const anchor = await this.#anchor(view);
+    const entries: Entry[] = [];
+    const torn: number[] = [];
+    let last = anchor;
+    for await (const [index, read] of this.#read(anchor === null ? 0 : anchor.index + 1, view)) {
+      if (read === "torn") {
+        torn.push(index);
+        continue;
+      }
+      if (torn[0] !== undefined) throw failsChecksum(torn[0]);
+      if (last === null) throw noAnchor();
+      checkLink(read, last);
+      entries.push(read.entry);
+      last = { index, hash: read.hash };
+    }
+    if (record === undefined && entries.length > 0) {
+      throw new StoreDamaged("the log has entries but no record of term and vote", REJOIN_ADVICE);
+    }
+    // What is known to be committed was promised to others: losing it silently could lose an acknowledged write.
+    if (torn[0] !== undefined && torn[0] <= hardState.commit) throw failsChecksum(torn[0]);
+    return { hardState, anchor, entries, torn, hash: last?.hash ?? CHAIN_START };
   }
 
   async #hashAt(index: number): Promise<string> {
@@ -171,8 +194,9 @@ export class LevelLogStore implements LogStore {
   }
 
   /** Index and record of each entry in order. */
-  async *#read(): AsyncGenerator<[number, LinkedEntry | "torn"]> {
-    await using records = this.#db.iterator({ ...under(KEYS.entry), highWaterMarkBytes: READ_BYTES });
+  async *#read(from: number, view: View): AsyncGenerator<[number, LinkedEntry | "torn"]> {
+    const range = { ...under(KEYS.entry), gte: numbered(KEYS.entry, from) };
+    await using records = this.#db.iterator({ ...range, ...view, highWaterMarkBytes: READ_BYTES });
     for (
       let some = await records.nextv(READ_ENTRIES);
       some.length > 0;
@@ -195,20 +219,14 @@ export class LevelLogStore implements LogStore {
     }
   }
 
-  /**
-   * Removes torn records, behind which there is nothing. What is known to be committed was promised to others and is never
-   * cut: losing it silently could lose an acknowledged write.
-   */
-  async #cutTail(torn: readonly number[], commit: number): Promise<void> {
-    const [first] = torn;
-    if (first === undefined) return;
-    if (first <= commit) throw failsChecksum(first);
-    this.#log.warn({ from: first, entries: torn.length }, "cut a torn end of the log");
+  /** Removes torn records, behind which there is nothing. */
+  async #cutTail(torn: readonly number[]): Promise<void> {
+    this.#log.warn({ from: torn[0], entries: torn.length }, "cut a torn end of the log");
     await this.#writes.write(torn.map((index) => ({ type: "del", key: numbered(KEYS.entry, index) })));
   }
 }
 
-function hardStateStep({ term, vote, commit }: HardState): Step {
+export function hardStateStep({ term, vote, commit }: HardState): Step {
   return { type: "put", key: KEYS.hardState, value: sealRecord(JSON.stringify({ term, vote, commit })) };
 }
 

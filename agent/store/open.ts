@@ -7,9 +7,9 @@ import { CountedWrites, beginCount, saysFull } from "./counted-writes.ts";
 import type { Database, Step } from "./database.ts";
 import { settleFormat } from "./format.ts";
 import { LevelDisk } from "./disk.ts";
-import { LevelIdentityStore } from "./identity-store.ts";
-import { CLUSTER_RANGES, under } from "./keys.ts";
-import { LevelLogStore } from "./log-store.ts";
+import { LevelIdentityStore, clusterStep } from "./identity-store.ts";
+import { CLUSTER_RANGES, KEYS, under } from "./keys.ts";
+import { LevelLogStore, hardStateStep } from "./log-store.ts";
 import { REJOIN_ADVICE } from "./record.ts";
 import { Scrub } from "./scrub.ts";
 import { LevelSnapshotStore } from "./snapshot-store.ts";
@@ -60,13 +60,31 @@ function storesOn(db: Database, writes: CountedWrites, log: Log, dir: string): D
     logStore.forgotten();
   };
   const scrub = new Scrub({ db, snapshots }, { dir });
+  const identity = new LevelIdentityStore({ db, writes });
   const disk = new LevelDisk({ writes, scrub, log, openAgain }, { dir });
   return {
     log: logStore,
     snapshots,
-    identity: new LevelIdentityStore({ db, writes }),
+    identity,
     bootstrap: new LevelBootstrapStore({ db, writes }),
     disk,
+    async held() {
+      await using snapshot = db.snapshot();
+      const cluster = await identity.clusterAt({ snapshot });
+      if (cluster === null) return null;
+      const held = await logStore.read({ snapshot });
+      return { identity: cluster, ...held, snapshot: await snapshots.read({ snapshot }) };
+    },
+    async recover(recovered) {
+      await snapshots.replace(recovered.meta, recovered.body, async (steps) => {
+        const former: Step[] = [];
+        for (const key of await db.keys(under(KEYS.entry)).all()) former.push({ type: "del", key });
+        former.push({ type: "del", key: KEYS.anchor });
+        const now = [hardStateStep(recovered.hardState), clusterStep(recovered.identity)];
+        await writes.write([...former, ...steps, ...now]);
+      });
+      logStore.forgotten();
+    },
     async forgetCluster() {
       const steps: Step[] = [];
       for (const prefix of CLUSTER_RANGES) {

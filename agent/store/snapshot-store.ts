@@ -8,7 +8,7 @@ import { Type, type Static } from "typebox";
 import type { CountedWrites } from "./counted-writes.ts";
 import { KEYS, numberIn, numbered, under } from "./keys.ts";
 import { REJOIN_ADVICE, openJson, sealRecord } from "./record.ts";
-import type { Database, Step } from "./database.ts";
+import type { Database, Step, View } from "./database.ts";
 import type { Log } from "#agent/ports/log.ts";
 import { StoreDamaged, type SnapshotStore } from "#agent/ports/store.ts";
 import { SnapshotMeta } from "#shared/consensus/messages.ts";
@@ -17,6 +17,9 @@ import { SnapshotMeta } from "#shared/consensus/messages.ts";
 const PART_BYTES = 1024 * 1024;
 /** Snapshots kept: the newest, and the one before it in case the disk damages the newest. */
 const KEPT = 2;
+
+/** Parts without a head, mostly: a crash came before their snapshot was whole. */
+const UNFINISHED = "swept a snapshot that was never finished";
 
 const Head = Type.Object({
   meta: SnapshotMeta,
@@ -56,6 +59,29 @@ export class LevelSnapshotStore implements SnapshotStore {
     return this.#inTurn(() => this.#save(meta, body));
   }
 
+  /** What `load` gives, read beside whatever is written, and nothing changed. Rejects with StoreDamaged. */
+  async read(view: View): Promise<{ meta: SnapshotMeta; body: Uint8Array } | null> {
+    return this.#newest(await this.#generations(view), view);
+  }
+
+  /**
+   * Puts this snapshot in the place of all others by one batch of the caller's own, which must be atomic and synced: `commit` is
+   * given what belongs into it. Before that nothing can be seen of the new one, and all of the old ones.
+   */
+  replace(
+    meta: SnapshotMeta,
+    body: Uint8Array,
+    commit: (steps: readonly Step[]) => Promise<void>,
+  ): Promise<void> {
+    return this.#inTurn(async () => {
+      const generations = await this.#generations();
+      const { generation, head } = await this.#stage(meta, body, generations);
+      const heads = generations.map((old): Step => ({ type: "del", key: headKey(old) }));
+      await commit([...heads, head]);
+      await this.#sweep(new Set([generation]), "swept the snapshots of the former cluster");
+    });
+  }
+
   /**
    * Reads back one part of the newest snapshot. Resolves with the number of the next one, or null when there is none.
    * Rejects with StoreDamaged.
@@ -84,12 +110,20 @@ export class LevelSnapshotStore implements SnapshotStore {
 
   async #load(): Promise<{ meta: SnapshotMeta; body: Uint8Array } | null> {
     const generations = await this.#generations();
-    await this.#sweep(new Set(generations));
+    await this.#sweep(new Set(generations), UNFINISHED);
+    return this.#newest(generations);
+  }
+
+  /** The newest of these that is whole. */
+  async #newest(
+    generations: readonly number[],
+    view: View = {},
+  ): Promise<{ meta: SnapshotMeta; body: Uint8Array } | null> {
     if (generations.length === 0) return null;
     let damage: unknown;
     for (const generation of generations.toReversed()) {
       try {
-        return await this.#read(generation);
+        return await this.#read(generation, view);
       } catch (error) {
         if (!(error instanceof StoreDamaged)) throw error;
         this.#log.error({ generation, err: error }, "a snapshot is damaged; trying the one before it");
@@ -101,8 +135,24 @@ export class LevelSnapshotStore implements SnapshotStore {
 
   async #save(meta: SnapshotMeta, body: Uint8Array): Promise<void> {
     const generations = await this.#generations();
+    const { head } = await this.#stage(meta, body, generations);
+    const steps: Step[] = [head];
+    for (const old of generations.slice(0, Math.max(0, generations.length - KEPT + 1))) {
+      steps.push({ type: "del", key: headKey(old) });
+      const keys = await this.#db.keys(under(`${numbered(KEYS.snapshotPart, old)}/`)).all();
+      for (const key of keys) steps.push({ type: "del", key });
+    }
+    await this.#writes.aside(steps, { sync: true });
+  }
+
+  /** Writes the parts of a new generation; `head` will make a snapshot of them. */
+  async #stage(
+    meta: SnapshotMeta,
+    body: Uint8Array,
+    generations: readonly number[],
+  ): Promise<{ readonly generation: number; readonly head: Step }> {
     const generation = (generations.at(-1) ?? 0) + 1;
-    await this.#sweep(new Set(generations)); // Parts of a save that failed would carry the same number.
+    await this.#sweep(new Set(generations), UNFINISHED); // Parts of a save that failed would carry the same number.
     const packed = await compress(body);
     const parts = Math.max(1, Math.ceil(packed.length / PART_BYTES));
     const crcs: number[] = [];
@@ -113,25 +163,18 @@ export class LevelSnapshotStore implements SnapshotStore {
       await this.#writes.aside([{ type: "put", key: partKey(generation, part), value }], { sync: true });
     }
     const head: Head = { meta, bytes: body.length, sha256: sha256(body), parts, crcs };
-    const steps: Step[] = [
-      { type: "put", key: numbered(KEYS.snapshotHead, generation), value: sealRecord(JSON.stringify(head)) },
-    ];
-    for (const old of generations.slice(0, Math.max(0, generations.length - KEPT + 1))) {
-      steps.push({ type: "del", key: numbered(KEYS.snapshotHead, old) });
-      const keys = await this.#db.keys(under(`${numbered(KEYS.snapshotPart, old)}/`)).all();
-      for (const key of keys) steps.push({ type: "del", key });
-    }
-    await this.#writes.aside(steps, { sync: true });
+    const value = sealRecord(JSON.stringify(head));
+    return { generation, head: { type: "put", key: headKey(generation), value } };
   }
 
   /** Numbers of the whole snapshots, oldest first. */
-  async #generations(): Promise<number[]> {
-    const keys = await this.#db.keys(under(KEYS.snapshotHead)).all();
+  async #generations(view: View = {}): Promise<number[]> {
+    const keys = await this.#db.keys({ ...under(KEYS.snapshotHead), ...view }).all();
     return keys.map((key) => numberIn(KEYS.snapshotHead, key)).filter((number) => number !== null);
   }
 
-  /** Removes parts that no head speaks of: a crash came before their snapshot was whole. */
-  async #sweep(whole: ReadonlySet<number>): Promise<void> {
+  /** Removes parts that no head speaks of. */
+  async #sweep(whole: ReadonlySet<number>, why: string): Promise<void> {
     const keys = await this.#db.keys(under(KEYS.snapshotPart)).all();
     const steps: Step[] = [];
     for (const key of keys) {
@@ -139,14 +182,14 @@ export class LevelSnapshotStore implements SnapshotStore {
       if (generation === null || !whole.has(generation)) steps.push({ type: "del", key });
     }
     if (steps.length === 0) return;
-    this.#log.info({ parts: steps.length }, "swept a snapshot that was never finished");
+    this.#log.info({ parts: steps.length }, why);
     await this.#writes.aside(steps, { sync: false });
   }
 
-  async #read(generation: number): Promise<{ meta: SnapshotMeta; body: Uint8Array }> {
-    const head = await this.#head(generation);
+  async #read(generation: number, view: View): Promise<{ meta: SnapshotMeta; body: Uint8Array }> {
+    const head = await this.#head(generation, view);
     const pieces: Uint8Array[] = [];
-    for (let part = 0; part < head.parts; part += 1) pieces.push(await this.#part(generation, part));
+    for (let part = 0; part < head.parts; part += 1) pieces.push(await this.#part(generation, part, view));
     const body = await unpack(Buffer.concat(pieces), head.bytes);
     if (body === null || sha256(body) !== head.sha256) {
       throw new StoreDamaged(`the body of snapshot ${generation} does not match its hash`, REJOIN_ADVICE);
@@ -154,14 +197,14 @@ export class LevelSnapshotStore implements SnapshotStore {
     return { meta: head.meta, body };
   }
 
-  async #head(generation: number): Promise<Head> {
-    const record = await this.#db.get(numbered(KEYS.snapshotHead, generation));
+  async #head(generation: number, view: View = {}): Promise<Head> {
+    const record = await this.#db.get(headKey(generation), view);
     if (record === undefined) throw new StoreDamaged(`snapshot ${generation} has vanished`, REJOIN_ADVICE);
     return openJson(record, HeadRecord, `snapshot ${generation}`);
   }
 
-  async #part(generation: number, part: number): Promise<Uint8Array> {
-    const piece = await this.#db.get(partKey(generation, part));
+  async #part(generation: number, part: number, view: View = {}): Promise<Uint8Array> {
+    const piece = await this.#db.get(partKey(generation, part), view);
     if (piece === undefined) {
       throw new StoreDamaged(`snapshot ${generation} lacks its part ${part}`, REJOIN_ADVICE);
     }
@@ -176,6 +219,10 @@ async function unpack(packed: Buffer, bytes: number): Promise<Buffer | null> {
   } catch {
     return null;
   }
+}
+
+function headKey(generation: number): string {
+  return numbered(KEYS.snapshotHead, generation);
 }
 
 function partKey(generation: number, part: number): string {

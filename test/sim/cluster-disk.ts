@@ -1,24 +1,15 @@
 import type { Life } from "./cluster-life.ts";
 import type { Schedule } from "./cluster-schedule.ts";
-import { WriteFailed, type ClusterIdentity, type StoreDisk, type Stores } from "#agent/ports/store.ts";
-import type { BootstrapState } from "#shared/bootstrap/machine.ts";
-import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
-import type { HardState } from "#shared/consensus/ready.ts";
-import type { MemberId } from "#shared/lib/ids.ts";
+import { WriteFailed, type StoreDisk, type Stores } from "#agent/ports/store.ts";
 import type { Prng } from "#shared/lib/prng.ts";
-
-interface Content {
-  hardState: HardState;
-  entries: Entry[];
-  snapshot: { readonly meta: SnapshotMeta; readonly body: Uint8Array } | null;
-  host: { readonly uuid: string; readonly starts: number } | null;
-  peer: MemberId | null;
-  cluster: ClusterIdentity | null;
-  bootstrap: BootstrapState;
-}
-
-/** One atomic batch. */
-type Change = (content: Content) => void;
+import {
+  copyOf,
+  emptyContent,
+  heldIn,
+  writers,
+  type Change,
+  type Content,
+} from "#test/support/store-content.ts";
 
 /** How the disk is now. */
 export interface DiskWeather {
@@ -44,8 +35,8 @@ export class SimDisk {
   readonly #schedule: Schedule;
   readonly #prng: Prng;
   readonly #uuid: string;
-  #durable = empty();
-  #seen = empty();
+  #durable = emptyContent();
+  #seen = emptyContent();
   /** Visible, not synced. */
   #unsynced: Change[] = [];
   /** On their way. */
@@ -71,7 +62,7 @@ export class SimDisk {
     const unsure = powerCut ? [...this.#unsynced, ...this.#underWay] : this.#underWay;
     const kept = [...sure, ...unsure.slice(0, this.#prng.below(unsure.length + 1))];
     for (const change of kept) change(this.#durable);
-    this.#seen = { ...this.#durable, entries: [...this.#durable.entries] };
+    this.#seen = copyOf(this.#durable);
     this.#unsynced = [];
     this.#underWay = [];
     this.#busyUntilMs = 0;
@@ -101,36 +92,13 @@ export class SimDisk {
       await write(true, (content) => void (content.host = now));
       return now;
     };
+    const { log, save, recover, forgetCluster } = writers(write);
     return {
       log: {
+        ...log,
         load: () => read(({ hardState, entries }) => ({ hardState, entries: [...entries], cut: 0 })),
-        append: ({ truncateFrom, entries, hardState, sync }) =>
-          write(sync, (content) => {
-            if (truncateFrom !== null) {
-              content.entries = content.entries.filter(({ index }) => index < truncateFrom);
-            }
-            const last = content.entries.at(-1)?.index;
-            const next = entries[0]?.index;
-            if (last !== undefined && next !== undefined && next !== last + 1) {
-              throw new Error(`broken: the log on disk ends at ${last}, and ${next} was to be written`);
-            }
-            content.entries.push(...entries);
-            if (hardState !== null) content.hardState = hardState;
-          }),
-        compact: (upTo) =>
-          write(false, (content) => {
-            content.entries = content.entries.filter(({ index }) => index > upTo);
-          }),
-        reset: (hardState) =>
-          write(true, (content) => {
-            content.entries = [];
-            content.hardState = hardState;
-          }),
       },
-      snapshots: {
-        load: () => read((content) => content.snapshot),
-        save: (meta, body) => write(true, (content) => void (content.snapshot = { meta, body })),
-      },
+      snapshots: { load: () => read((content) => content.snapshot), save },
       identity: {
         host: () => (host ??= countStart()),
         peer: () => read((content) => content.peer),
@@ -142,11 +110,9 @@ export class SimDisk {
         load: () => read((content) => content.bootstrap),
         save: (state) => write(true, (content) => void (content.bootstrap = state)),
       },
-      forgetCluster: () =>
-        write(true, (content) => {
-          const { hardState, entries, snapshot, cluster } = empty();
-          Object.assign(content, { hardState, entries, snapshot, cluster });
-        }),
+      recover,
+      held: () => read(heldIn),
+      forgetCluster,
       disk: {
         path: "/simulated",
         get failure() {
@@ -195,16 +161,4 @@ export class SimDisk {
       });
     });
   }
-}
-
-function empty(): Content {
-  return {
-    hardState: { term: 0, vote: null, commit: 0 },
-    entries: [],
-    snapshot: null,
-    host: null,
-    peer: null,
-    cluster: null,
-    bootstrap: { name: "idle" },
-  };
 }

@@ -1,32 +1,13 @@
-import {
-  WriteFailed,
-  type ClusterIdentity,
-  type StoreDamaged,
-  type StoreDisk,
-  type Stores,
-} from "#agent/ports/store.ts";
-import type { BootstrapState } from "#shared/bootstrap/machine.ts";
-import type { Entry, SnapshotMeta } from "#shared/consensus/messages.ts";
-import type { HardState } from "#shared/consensus/ready.ts";
-import type { MemberId } from "#shared/lib/ids.ts";
-
-interface Content {
-  hardState: HardState;
-  entries: Entry[];
-  snapshot: { meta: SnapshotMeta; body: Uint8Array } | null;
-  host: { uuid: string; starts: number } | null;
-  peer: MemberId | null;
-  cluster: ClusterIdentity | null;
-  bootstrap: BootstrapState;
-}
+import { copyOf, emptyContent, heldIn, writers, type Content } from "./store-content.ts";
+import { WriteFailed, type StoreDamaged, type StoreDisk, type Stores } from "#agent/ports/store.ts";
 
 /**
  * A disk that outlives the stores opened on it. `durable` is what a power cut leaves; an unsynced write shows at once but
  * is lost by `cutPower()`, until a later synced write takes it along.
  */
 export class MemoryDisk {
-  seen: Content = empty();
-  durable: Content = empty();
+  seen: Content = emptyContent();
+  durable: Content = emptyContent();
   /** When set, every write rejects with it and changes nothing. */
   broken: Error | null = null;
   /** Awaited before each write: a slow disk, or a test that wants to look in between. */
@@ -39,7 +20,7 @@ export class MemoryDisk {
   syncs = 0;
 
   cutPower(): void {
-    this.seen = { ...this.durable, entries: [...this.durable.entries] };
+    this.seen = copyOf(this.durable);
   }
 
   /** Applies the change, or rejects; when it resolves after `sync`, everything so far is durable. */
@@ -48,7 +29,7 @@ export class MemoryDisk {
     if (this.broken !== null) throw this.broken;
     change(this.seen);
     if (!sync) return;
-    this.durable = { ...this.seen, entries: [...this.seen.entries] };
+    this.durable = copyOf(this.seen);
   }
 }
 
@@ -74,42 +55,18 @@ export function openMemoryStores(disk: MemoryDisk): Stores & { disk: StoreDisk }
     });
     return now;
   };
+  const { log, save, recover, forgetCluster } = writers(write);
   return {
     log: {
+      ...log,
       load: () =>
         Promise.resolve({ hardState: disk.seen.hardState, entries: [...disk.seen.entries], cut: 0 }),
-      append: async ({ truncateFrom, entries, hardState, sync }) => {
-        if (sync) disk.syncs += 1;
-        await write(sync, (content) => {
-          if (truncateFrom !== null) {
-            content.entries = content.entries.filter(({ index }) => index < truncateFrom);
-          }
-          const last = content.entries.at(-1)?.index;
-          const next = entries[0]?.index;
-          if (last !== undefined && next !== undefined && next !== last + 1) {
-            throw new Error(`entry ${next} does not follow ${last}`);
-          }
-          content.entries.push(...entries);
-          if (hardState !== null) content.hardState = hardState;
-        });
+      append: (batch) => {
+        if (batch.sync) disk.syncs += 1;
+        return log.append(batch);
       },
-      compact: (upTo) =>
-        write(false, (content) => {
-          content.entries = content.entries.filter(({ index }) => index > upTo);
-        }),
-      reset: (hardState) =>
-        write(true, (content) => {
-          content.entries = [];
-          content.hardState = hardState;
-        }),
     },
-    snapshots: {
-      load: () => Promise.resolve(disk.seen.snapshot),
-      save: (meta, body) =>
-        write(true, (content) => {
-          content.snapshot = { meta, body: new Uint8Array(body) };
-        }),
-    },
+    snapshots: { load: () => Promise.resolve(disk.seen.snapshot), save },
     identity: {
       host: () => {
         host ??= countStart();
@@ -155,11 +112,9 @@ export function openMemoryStores(disk: MemoryDisk): Stores & { disk: StoreDisk }
         failure = null;
       },
     },
-    forgetCluster: () =>
-      write(true, (content) => {
-        const { hardState, entries, snapshot, cluster } = empty();
-        Object.assign(content, { hardState, entries, snapshot, cluster });
-      }),
+    recover,
+    held: () => Promise.resolve(heldIn(disk.seen)),
+    forgetCluster,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -167,16 +122,4 @@ export function openMemoryStores(disk: MemoryDisk): Stores & { disk: StoreDisk }
 function writeFailed(error: unknown): WriteFailed {
   if (error instanceof WriteFailed) return error;
   return new WriteFailed(error, { full: error instanceof Error && error.message.includes("No space left") });
-}
-
-function empty(): Content {
-  return {
-    hardState: { term: 0, vote: null, commit: 0 },
-    entries: [],
-    snapshot: null,
-    host: null,
-    peer: null,
-    cluster: null,
-    bootstrap: { name: "idle" },
-  };
 }

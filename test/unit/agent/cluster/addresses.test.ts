@@ -5,8 +5,8 @@ import type { HostFacts } from "#shared/model/hardware.ts";
 import type { PeerAddresses } from "#agent/ports/transport.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeMembership } from "#test/support/fake-membership.ts";
-import { LocalRegistry } from "#test/support/local-registry.ts";
 import { makeCluster, makeMember } from "#test/support/registry-log.ts";
+import { ownedRegistry } from "./owned-registry.ts";
 
 const BY = { by: "agent" } as const;
 const IDENTITY = { clusterId: "c1", incarnation: 1, uid: 1, contacts: [] };
@@ -14,13 +14,7 @@ const [OLD, NEW, THIRD] = ["/ip4/10.0.0.2/tcp/1", "/ip4/10.0.9.2/tcp/1", "/ip4/1
 
 /** An agent in a cluster of two; the registry has the other one at its old address. */
 async function memberOfTwo() {
-  const local = new LocalRegistry();
-  const registry = Object.assign(local, {
-    found: () => Promise.resolve(),
-    follow: () => Promise.resolve(),
-    resume: () => Promise.resolve(),
-    forget: () => Promise.resolve(),
-  });
+  const local = ownedRegistry();
   const self = makeMember(1);
   const other = makeMember(2, { mesh_addrs: [OLD] });
   await local.submit(makeCluster(self), BY);
@@ -32,7 +26,7 @@ async function memberOfTwo() {
     setCluster: () => undefined,
     setMembers: (members: readonly PeerAddresses[]) => void told.push(members),
   };
-  const cluster = new Cluster({ registry, transport, membership, clock: new FakeClock() });
+  const cluster = new Cluster({ registry: local, transport, membership, clock: new FakeClock() });
   await cluster.resume(IDENTITY);
   const hear = (peer: string, meshAddrs: readonly string[]): void => {
     membership.hear({ peer, name: "any", facts: {} as HostFacts, apiUrls: [], meshAddrs });

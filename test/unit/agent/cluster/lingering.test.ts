@@ -4,21 +4,14 @@ import { Cluster } from "#agent/cluster.ts";
 import type { PeerAddresses } from "#agent/ports/transport.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeMembership } from "#test/support/fake-membership.ts";
-import { LocalRegistry } from "#test/support/local-registry.ts";
 import { makeCluster, makeMember } from "#test/support/registry-log.ts";
+import { ownedRegistry } from "./owned-registry.ts";
 
 const BY = { by: "agent" } as const;
 const IDENTITY = { clusterId: "c", incarnation: 1, uid: 1, contacts: [] };
 
 async function clusterOfThree() {
-  const local = new LocalRegistry();
-  const nothing = (): Promise<void> => Promise.resolve();
-  const registry = Object.assign(local, {
-    found: nothing,
-    follow: nothing,
-    resume: nothing,
-    forget: nothing,
-  });
+  const local = ownedRegistry();
   const self = makeMember(1);
   await local.submit(makeCluster(self), BY);
   for (const n of [2, 3]) await local.submit({ type: "member.add", member: makeMember(n) }, BY);
@@ -26,7 +19,7 @@ async function clusterOfThree() {
   const probed: string[][] = [];
   const linked: string[][] = [];
   const cluster = new Cluster({
-    registry,
+    registry: local,
     clock,
     transport: {
       self: self.peer,
