@@ -39,6 +39,7 @@ const BREACHES: readonly (readonly [file: string, imported: string])[] = [
   ["agent/metrics/a.ts", "#agent/registry/replica.ts"],
   ["agent/systemd/a.ts", "#agent/log/logger.ts"],
   ["agent/credentials/a.ts", "#agent/api/wire.ts"],
+  ["agent/backup/a.ts", "#agent/store/open.ts"],
   ["agent/clock/a.ts", "#agent/config/read.ts"],
   ["agent/bootstrap/a.ts", "#agent/mesh/node.ts"],
   ["agent/bootstrap/b.ts", "#agent/store/open.ts"],
