@@ -4,6 +4,8 @@ import { ensureCertificate } from "#agent/api/certificate.ts";
 import { Listeners } from "#agent/api/listeners.ts";
 import type { AgentInfo, Commands, Queries, WriteContext } from "#agent/api/ports.ts";
 import { createServer } from "#agent/api/server.ts";
+import { BackupFolder } from "#agent/backup/folder.ts";
+import { BackupKeeper } from "#agent/backup/keeper.ts";
 import type { Departure } from "#agent/bootstrap/departure.ts";
 import type { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import { makeFolder } from "#agent/bootstrap/make-folder.ts";
@@ -81,6 +83,7 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
   stack.defer(() => api.listeners.close(REQUESTS_MS_MAX));
 
   const { self, departure } = api;
+  keepBackups(base, group, api);
   stack.use(
     speakForItself({ ...group.deps, inventory: host.inventory, self, departure }, group, api.bootstrap),
   );
@@ -167,7 +170,13 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   const { scryptN } = config.password;
   const passwords = new ScryptPasswords({ kdf }, { n: scryptN });
   const scram = new ScramSha256({ kdf }, { nMin: Math.min(scryptN, SCRYPT_N_MIN) });
-  const bootstrap = stack.use(buildBootstrap({ ...group.deps, inventory, passwords, scram, self }, group));
+  const backups = new BackupFolder(
+    { inventory, clock, log: part("backup") },
+    { host: config.name, softwareVersion: SOFTWARE_VERSION },
+  );
+  const bootstrap = stack.use(
+    buildBootstrap({ ...group.deps, inventory, passwords, scram, backups, self }, group),
+  );
 
   const departure = buildDeparture(group.deps, group, bootstrap);
   const queries: Queries = {
@@ -191,7 +200,7 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
       log: part("api"),
       incarnation: () => cluster.identity?.incarnation ?? null,
       metrics: new AgentMetrics(
-        { registry: replica, membership, bootstrap, transport: mesh },
+        { registry: replica, membership, bootstrap, transport: mesh, backups },
         { version: SOFTWARE_VERSION },
       ),
     },
@@ -209,7 +218,29 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
     { app, clock, log: part("api") },
     { listen: config.api.listen, tls, hostAddresses: addresses },
   );
-  return { self, bootstrap, departure, listeners };
+  return { self, bootstrap, backups, departure, listeners };
+}
+
+type Api = Awaited<ReturnType<typeof buildApi>>;
+
+function keepBackups(
+  { config, clock, stack, part }: Base,
+  { replica, cluster, deps }: Group,
+  api: Api,
+): void {
+  const { bootstrap, backups } = api;
+  const keeper = new BackupKeeper(
+    {
+      backups,
+      registry: replica,
+      identity: () => (bootstrap.state.name === "completed" ? cluster.identity : null),
+      clock,
+      random: deps.random,
+      log: part("backup"),
+    },
+    config.backup,
+  );
+  stack.use(keeper).start();
 }
 
 function commandsOf(

@@ -32,6 +32,7 @@ export interface Config {
   };
   readonly paths: StoragePaths;
   readonly bootstrap: { readonly allowFrom: readonly Network[]; readonly openStatus: boolean };
+  readonly backup: { readonly intervalMs: number };
   readonly log: {
     readonly level: "trace" | "debug" | "info" | "warn" | "error";
     readonly format: "auto" | "json" | "pretty";
@@ -113,6 +114,7 @@ export function decide(raw: RawSettings, hostname: string): Decision {
       ),
       openStatus: values["bootstrap.open_status"] === "local",
     },
+    backup: { intervalMs: whole("backup.interval_h") * 3_600_000 },
     log: {
       level: values["log.level"] as Config["log"]["level"],
       format: values["log.format"] as Config["log"]["format"],

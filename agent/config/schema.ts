@@ -70,6 +70,12 @@ const TABLE = {
     ["off", "local"],
     "off",
   ),
+  "backup.interval_h": integer(
+    "hours between backups of the registry in the persistent path; 0: none",
+    0,
+    8760,
+    6,
+  ),
   "log.level": choice("least weighty events to log", ["trace", "debug", "info", "warn", "error"], "info"),
   "log.format": choice(
     "auto: pretty on a terminal, else one JSON object per line",

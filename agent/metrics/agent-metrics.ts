@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry as PromRegistry } from "prom-client";
 
+import type { BackupHealth } from "#agent/ports/backup.ts";
 import type { Bootstrap } from "#agent/ports/bootstrap.ts";
 import type { Membership } from "#agent/ports/membership.ts";
 import type { AnsweredRequest, Metrics } from "#agent/ports/metrics.ts";
@@ -18,6 +19,7 @@ interface Deps {
   readonly membership: Pick<Membership, "view" | "isAlive" | "self">;
   readonly bootstrap: Pick<Bootstrap, "state">;
   readonly transport: Pick<Transport, "self" | "connected">;
+  readonly backups: BackupHealth;
 }
 
 /**
@@ -55,6 +57,7 @@ export class AgentMetrics implements Metrics {
     this.#process();
     this.#bootstrap();
     this.#registry();
+    this.#backups();
     this.#members();
     this.#peers();
   }
@@ -166,6 +169,26 @@ export class AgentMetrics implements Metrics {
     );
     gauge("zones", "Zones.", () => registry.state.zones.size);
     gauge("nodes", "Registered nodes.", () => registry.state.nodes.size);
+  }
+
+  #backups(): void {
+    const { backups } = this.#deps;
+    this.#gauge(
+      "muster_backup_last_success_timestamp_seconds",
+      "When this agent's newest good backup was taken, since the epoch; absent while there is none.",
+      () => (backups.lastSuccessAt === null ? null : backups.lastSuccessAt / 1000),
+    );
+    this.#all.registerMetric(
+      new Counter({
+        name: "muster_backup_failures_total",
+        help: "Backups that could not be written since the agent started.",
+        registers: [],
+        collect() {
+          this.reset();
+          this.inc(backups.failures);
+        },
+      }),
+    );
   }
 
   #members(): void {

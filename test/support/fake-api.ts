@@ -141,7 +141,13 @@ export class FakeApi implements AsyncDisposable {
         passwords,
         incarnation: () => 1,
         metrics: new AgentMetrics(
-          { registry, membership, bootstrap, transport: { self: SELF_PEER, connected: () => [] } },
+          {
+            registry,
+            membership,
+            bootstrap,
+            transport: { self: SELF_PEER, connected: () => [] },
+            backups: { lastSuccessAt: null, failures: 0 },
+          },
           { version: SOFTWARE_VERSION },
         ),
         commands: {

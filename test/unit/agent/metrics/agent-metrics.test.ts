@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { AgentMetrics } from "#agent/metrics/agent-metrics.ts";
+import { epochMs, type EpochMs } from "#shared/lib/time.ts";
 import { FakeBootstrap } from "#test/support/fake-bootstrap.ts";
 import { FakeMembership } from "#test/support/fake-membership.ts";
 import { LocalRegistry } from "#test/support/local-registry.ts";
@@ -14,8 +15,10 @@ async function made() {
   await registry.submit({ type: "member.add", member: makeMember(2) }, { by: "agent" });
   await registry.submit({ type: "zone.create", name: 'a "quoted" zone' }, { by: "agent" });
   const transport = { self: "peer-1", connected: () => ["peer-2"] };
-  const metrics = new AgentMetrics({ registry, membership, bootstrap, transport }, { version: "1.2.3" });
-  return { registry, membership, bootstrap, metrics };
+  const backups: { lastSuccessAt: EpochMs | null; failures: number } = { lastSuccessAt: null, failures: 0 };
+  const deps = { registry, membership, bootstrap, transport, backups };
+  const metrics = new AgentMetrics(deps, { version: "1.2.3" });
+  return { registry, membership, bootstrap, backups, metrics };
 }
 
 /** Value of each sample, by its name and labels. */
@@ -71,6 +74,19 @@ describe("numbers for a monitoring system", () => {
     expect(now.get('muster_members{liveness="alive"}')).toBe(2);
     await registry.submit({ type: "member.remove", peer: "peer-2" }, { by: "agent" });
     expect([...(await samples(metrics)).keys()].filter((name) => name.includes("tnt2"))).toEqual([]);
+  });
+
+  test("tell when the newest backup was taken, and how many failed", async () => {
+    const { backups, metrics } = await made();
+    const before = await samples(metrics);
+    expect(before.has("muster_backup_last_success_timestamp_seconds")).toBe(false);
+    expect(before.get("muster_backup_failures_total")).toBe(0);
+    backups.lastSuccessAt = epochMs(1_700_000_000_500);
+    backups.failures = 2;
+    const now = await samples(metrics);
+    expect(now.get("muster_backup_last_success_timestamp_seconds")).toBe(1_700_000_000.5);
+    expect(now.get("muster_backup_failures_total")).toBe(2);
+    expect((await samples(metrics)).get("muster_backup_failures_total")).toBe(2);
   });
 
   test("tell of a full disk, and that nothing can be written then", async () => {
