@@ -10,7 +10,7 @@ import { AttemptFailed, failureOf } from "./refusal.ts";
 import { StepRecorder, unrecorded } from "./steps.ts";
 import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
-import { attemptMsMax, checkRequest } from "#shared/bootstrap/check.ts";
+import { attemptMsMax, requestError } from "#shared/bootstrap/check.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import {
   isUnderWay,
@@ -157,10 +157,10 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     for (const effect of step.effects) await this.#perform(effect, request);
   }
 
-  /** What can be told at once is told at once, and leaves the state as it was. Throws config_error. */
+  /** What can be told at once is told at once, and leaves the state as it was. Throws config_error or invalid_license. */
   #refuseUnfit(action: BootstrapAction, request: BootstrapRequest): void {
-    const wrong = checkRequest(action, request);
-    if (wrong !== null) throw new AppError("config_error", wrong);
+    const wrong = requestError(action, request, { member: this.#state.name === "completed" });
+    if (wrong !== null) throw wrong;
     for (const node of request.nodes) {
       try {
         parseNode(node, request.apiPort);

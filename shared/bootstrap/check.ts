@@ -1,15 +1,22 @@
+import { rulesOfCredentials } from "#shared/bootstrap/check-credentials.ts";
+import { isDnsName, rulesOfCluster } from "#shared/bootstrap/check-cluster.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
+import { licenseViolation } from "#shared/bootstrap/license.ts";
 import type { BootstrapAction } from "#shared/bootstrap/machine.ts";
-import type { BadField } from "#shared/errors/kinds.ts";
-import { JOIN_NODES_MAX, PASSWORD_CHARS_MAX, USER_NAME_CHARS_MAX } from "#shared/lib/limits.ts";
+import type { Rule } from "#shared/bootstrap/rule.ts";
+import { isVersion } from "#shared/bootstrap/version.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import { JOIN_NODES_MAX } from "#shared/lib/limits.ts";
 
-/** RFC 952 and RFC 1123, section 2.1, as seed 003's documentation asks of a cluster's name; one label is enough. */
-const DNS_NAME = /^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?$/;
-const CLUSTER_NAME_CHARS_MAX = 64;
 /** Letters, digits, `-` and `_`; starts with a letter, ends with a letter or digit. Compared without case. */
 const RACK_ID = /^[A-Za-z]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/;
-/** Basic authentication cannot carry a colon or a control character in a name (RFC 7617, section 2). */
-const NOT_IN_USER_NAMES = /[&<>":\p{Cc}]/u;
+const RACK_RULE =
+  "must have at most 63 letters, digits, - or _, start with a letter and end with a letter or digit";
+const PATH_CHARS_MAX = 4096;
+const PATH_RULE = `must be an absolute path of at most ${PATH_CHARS_MAX} characters`;
+/** Seed 003's object: `bigstore_driver`. */
+const BIGSTORE_DRIVERS: readonly string[] = ["rocksdb", "speedb"];
+const SERVERS_MAX = 65_535;
 const RETRIES_MAX = 100;
 const RETRY_TIME_S_MAX = 3600;
 
@@ -21,40 +28,55 @@ export function attemptMsMax(request: BootstrapRequest): number {
   return ATTEMPT_MS_MAX + request.maxRetries * (ATTEMPT_MS_MAX + request.retryTimeS * 1000);
 }
 
-/** What is wrong with a request in itself, in the field names of seed 003; null when nothing is. */
-export function checkRequest(action: BootstrapAction, request: BootstrapRequest): BadField | null {
-  for (const [wrong, field, rule] of rules(action, request)) {
-    if (wrong) return { field, rule };
-  }
-  return null;
+/** What the host that is asked is, as far as a request may have to fit it. */
+export interface AskedHost {
+  /** Whether it is a member of a cluster: then it holds a copy of its registry itself. */
+  readonly member: boolean;
 }
 
-type Rule = readonly [wrong: boolean, field: string, rule: string];
+/**
+ * What is wrong with a request in itself, in the field names of seed 003: config_error or invalid_license; null when nothing is. Of
+ * several mistakes the one is told that has to be mended first: what the action needs before how it is spelt.
+ */
+export function requestError(
+  action: BootstrapAction,
+  request: BootstrapRequest,
+  host: AskedHost,
+): AppError | null {
+  for (const [wrong, field, rule] of rules(action, request, host)) {
+    if (wrong) return new AppError("config_error", { field, rule });
+  }
+  const violation = licenseViolation(request.license ?? "");
+  return violation === null ? null : new AppError("invalid_license", { violation });
+}
 
-function rules(action: BootstrapAction, request: BootstrapRequest): readonly Rule[] {
-  const { clusterName, nodes, credentials, identity, paths, maxRetries, retryTimeS, apiPort } = request;
-  const { username, password } = credentials;
-  const { rackId, name } = identity;
+function rules(action: BootstrapAction, request: BootstrapRequest, host: AskedHost): readonly Rule[] {
+  const { nodes, identity, limits, bigstore, requiredVersion, maxRetries, retryTimeS, apiPort } = request;
+  const { rackId, secondRackId, name, uid } = identity;
   return [
-    [action === "recover_cluster", "action", "recover_cluster is not offered by this version"],
+    ...(action === "recover_cluster" ? rulesOfSource(request, host) : []),
+    ...rulesOfCredentials(action, request),
+    ...rulesOfPaths(request.paths),
+    ...rulesOfCluster(request),
     [
-      username.length === 0 || username.length > USER_NAME_CHARS_MAX || NOT_IN_USER_NAMES.test(username),
-      "credentials.username",
-      `must have 1 to ${USER_NAME_CHARS_MAX} characters and none of & < > " : or control characters`,
-    ],
-    [
-      password.length === 0 || password.length > PASSWORD_CHARS_MAX || /\p{Cc}/u.test(password),
-      "credentials.password",
-      `must have 1 to ${PASSWORD_CHARS_MAX} characters and no control characters`,
-    ],
-    ...rulesOfPaths(paths),
-    [
-      clusterName !== undefined && !isClusterName(clusterName),
-      "cluster.name",
-      `must be a DNS name of at most ${CLUSTER_NAME_CHARS_MAX} characters`,
+      uid !== undefined && !(Number.isSafeInteger(uid) && uid >= 1),
+      "node.identity.uid",
+      "must be a whole number from 1",
     ],
     [rackId !== undefined && !RACK_ID.test(rackId), "node.identity.rack_id", RACK_RULE],
-    [name !== undefined && !isHostName(name), "node.identity.name", "must be a host name"],
+    [secondRackId !== undefined && !RACK_ID.test(secondRackId), "node.identity.second_rack_id", RACK_RULE],
+    [name !== undefined && !isDnsName(name), "node.identity.name", "must be a host name"],
+    ...rulesOfLimits(limits),
+    [
+      bigstore.driver !== undefined && !BIGSTORE_DRIVERS.includes(bigstore.driver),
+      "node.bigstore_driver",
+      `must be one of ${BIGSTORE_DRIVERS.join(", ")}`,
+    ],
+    [
+      requiredVersion !== undefined && !isVersion(requiredVersion),
+      "required_version",
+      "must be a version of muster such as 1.2.3 or 1.2.3-4",
+    ],
     [!within(maxRetries, RETRIES_MAX), "max_retries", `must be a whole number from 0 to ${RETRIES_MAX}`],
     [
       !within(retryTimeS, RETRY_TIME_S_MAX),
@@ -62,23 +84,52 @@ function rules(action: BootstrapAction, request: BootstrapRequest): readonly Rul
       `must be whole seconds from 0 to ${RETRY_TIME_S_MAX}`,
     ],
     [apiPort === 0 || !within(apiPort, 65_535), "cnm_https_port", "must be a port number"],
-    ...(action === "create_cluster" ? rulesOfCreate(request) : rulesOfJoin(request)),
+    ...rulesOfAction(action, request),
     [nodes.length > JOIN_NODES_MAX, "cluster.nodes", `may name at most ${JOIN_NODES_MAX} addresses`],
   ];
 }
 
-const RACK_RULE =
-  "must have at most 63 letters, digits, - or _, start with a letter and end with a letter or digit";
+/** A recovery needs a copy before it needs anything else. */
+function rulesOfSource({ nodes, recoveryFilename }: BootstrapRequest, { member }: AskedHost): Rule[] {
+  const none = recoveryFilename === undefined && nodes.length === 0 && !member;
+  return [
+    [
+      none,
+      "recovery_filename",
+      "is required, or cluster.nodes: this host is in no cluster, so it holds nothing to recover from itself",
+    ],
+  ];
+}
 
-function rulesOfPaths(paths: BootstrapRequest["paths"]): readonly Rule[] {
+function rulesOfPaths(paths: BootstrapRequest["paths"]): Rule[] {
   return (["persistent", "ephemeral", "bigstore"] as const).map((kind) => {
     const path = paths[kind];
-    const wrong = path !== undefined && (!path.startsWith("/") || path.includes("\0"));
-    return [wrong, `node.paths.${kind}_path`, "must be an absolute path"];
+    const wrong = path !== undefined && (!path.startsWith("/") || !isPath(path));
+    return [wrong, `node.paths.${kind}_path`, PATH_RULE];
   });
 }
 
-function rulesOfCreate({ clusterName, nodes, identity, rackAware }: BootstrapRequest): readonly Rule[] {
+function rulesOfLimits({ maxListeners, maxRedisServers }: BootstrapRequest["limits"]): Rule[] {
+  const rule = `must be a whole number from 0 to ${SERVERS_MAX}`;
+  return [
+    [!within(maxListeners ?? 0, SERVERS_MAX), "node.limits.max_listeners", rule],
+    [!within(maxRedisServers ?? 0, SERVERS_MAX), "node.limits.max_redis_servers", rule],
+  ];
+}
+
+function rulesOfAction(action: BootstrapAction, request: BootstrapRequest): readonly Rule[] {
+  const file = request.recoveryFilename;
+  if (action === "recover_cluster") {
+    const rule = `must be a path of at most ${PATH_CHARS_MAX} characters`;
+    return [[file !== undefined && !isPath(file), "recovery_filename", rule]];
+  }
+  return [
+    [file !== undefined, "recovery_filename", "is for recover_cluster alone"],
+    ...(action === "create_cluster" ? rulesOfCreate(request) : rulesOfJoin(request)),
+  ];
+}
+
+function rulesOfCreate({ clusterName, nodes, identity, rackAware }: BootstrapRequest): Rule[] {
   return [
     [clusterName === undefined, "cluster.name", "is required to create a cluster"],
     [nodes.length > 0, "cluster.nodes", "must be empty to create a cluster; to join one use join_cluster"],
@@ -91,22 +142,19 @@ function rulesOfCreate({ clusterName, nodes, identity, rackAware }: BootstrapReq
   ];
 }
 
-function rulesOfJoin({ clusterName, nodes }: BootstrapRequest): readonly Rule[] {
+function rulesOfJoin({ clusterName, nodes, credentials }: BootstrapRequest): Rule[] {
+  const nowhere = nodes.length === 0 && clusterName === undefined && (credentials.token ?? "") === "";
   return [
     [
-      nodes.length === 0 && clusterName === undefined,
+      nowhere,
       "cluster.nodes",
       "must name at least one node of the cluster, or cluster.name must resolve to one",
     ],
   ];
 }
 
-function isClusterName(name: string): boolean {
-  return name.length <= CLUSTER_NAME_CHARS_MAX && DNS_NAME.test(name);
-}
-
-function isHostName(name: string): boolean {
-  return name.length <= 253 && DNS_NAME.test(name);
+function isPath(path: string): boolean {
+  return path !== "" && path.length <= PATH_CHARS_MAX && !path.includes("\0");
 }
 
 function within(value: number, max: number): boolean {

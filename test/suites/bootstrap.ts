@@ -14,6 +14,8 @@ export interface BootstrapHarness extends AsyncDisposable {
   settled(): Promise<void>;
 }
 
+const never = new AbortController().signal;
+
 /** What every implementation of agent/ports/bootstrap.ts must do. What an attempt does is no part of it. */
 export function bootstrapSuite(name: string, make: () => Promise<BootstrapHarness>): void {
   describe(name, () => {
@@ -34,6 +36,14 @@ export function bootstrapSuite(name: string, make: () => Promise<BootstrapHarnes
     test("at first there is nothing", () => {
       expect(bootstrap.state).toEqual({ name: "idle" });
       expect(bootstrap.uid).toBeNull();
+      expect(bootstrap.steps).toEqual([]);
+    });
+
+    test("a rehearsal changes nothing and is told to nobody", async () => {
+      let heard = 0;
+      bootstrap.onChange(() => (heard += 1));
+      expect(await bootstrap.validate("create_cluster", request, never)).toEqual({ ok: true });
+      expect([bootstrap.state, bootstrap.steps, heard]).toEqual([{ name: "idle" }, [], 0]);
     });
 
     test("an accepted attempt is initiated when the call returns, and goes on by itself", async () => {
@@ -72,6 +82,7 @@ export function bootstrapSuite(name: string, make: () => Promise<BootstrapHarnes
       await expect(create({ clusterName: "not a name" })).rejects.toMatchObject(IN_PROGRESS);
       const join = { ...request, nodes: ["10.0.0.9"] };
       await expect(bootstrap.start("join_cluster", join)).rejects.toMatchObject(IN_PROGRESS);
+      await expect(bootstrap.validate("join_cluster", join, never)).rejects.toMatchObject(IN_PROGRESS);
       await harness.settled();
     });
 
@@ -82,6 +93,7 @@ export function bootstrapSuite(name: string, make: () => Promise<BootstrapHarnes
       const refusal = { name: "AppError", kind: "already_in_cluster" };
       await expect(create()).rejects.toMatchObject(refusal);
       await expect(create({ clusterName: "not a name" })).rejects.toMatchObject(refusal);
+      await expect(bootstrap.validate("create_cluster", request, never)).rejects.toMatchObject(refusal);
       expect(bootstrap.state).toBe(state);
     });
 
@@ -94,15 +106,13 @@ export function bootstrapSuite(name: string, make: () => Promise<BootstrapHarnes
         "credentials.password",
       ],
       ["a join over no port", "join_cluster", { nodes: ["10.0.0.9"], apiPort: 0 }, "cnm_https_port"],
-      ["a recovery", "recover_cluster", {}, "action"],
+      ["a recovery from nothing", "recover_cluster", {}, "recovery_filename"],
     ] as const)("%s is refused by its field and changes nothing", async (_what, action, more, field) => {
       let heard = 0;
       bootstrap.onChange(() => (heard += 1));
-      await expect(bootstrap.start(action, { ...request, ...more })).rejects.toMatchObject({
-        name: "AppError",
-        kind: "config_error",
-        facts: { field },
-      });
+      const refusal = { name: "AppError", kind: "config_error", facts: { field } };
+      await expect(bootstrap.start(action, { ...request, ...more })).rejects.toMatchObject(refusal);
+      await expect(bootstrap.validate(action, { ...request, ...more }, never)).rejects.toMatchObject(refusal);
       expect([bootstrap.state, heard]).toEqual([{ name: "idle" }, 0]);
       await create();
       expect(bootstrap.state).toMatchObject({ attempt: 1 });

@@ -1,9 +1,10 @@
 import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
-import { checkRequest } from "#shared/bootstrap/check.ts";
+import { requestError } from "#shared/bootstrap/check.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import {
   stepBootstrap,
   type BootstrapAction,
+  type BootstrapEvent,
   type BootstrapState,
   type BootstrapStepRecord,
 } from "#shared/bootstrap/machine.ts";
@@ -17,6 +18,8 @@ import type { EpochMs } from "#shared/lib/time.ts";
 export class FakeBootstrap implements Bootstrap {
   uid: number | null = null;
   steps: readonly BootstrapStepRecord[] = [];
+  /** For a member: the incarnation of its cluster, when that has no leader. */
+  lost: number | null = null;
   /** What a rehearsal is told. */
   validation: Validation = { ok: true };
   readonly started: { readonly action: BootstrapAction; readonly request: BootstrapRequest }[] = [];
@@ -39,18 +42,24 @@ export class FakeBootstrap implements Bootstrap {
   }
 
   async start(action: BootstrapAction, request: BootstrapRequest): Promise<void> {
-    const step = stepBootstrap(this.#state, { type: "requested", action, at: this.#at });
+    const step = stepBootstrap(this.#state, this.#requested(action));
     if ("refused" in step) throw new AppError(step.refused, {});
-    const wrong = checkRequest(action, request);
-    if (wrong !== null) throw new AppError("config_error", wrong);
+    const wrong = requestError(action, request, { member: this.#state.name === "completed" });
+    if (wrong !== null) throw wrong;
     this.started.push({ action, request });
     this.state = step.state;
   }
 
   async validate(action: BootstrapAction, request: BootstrapRequest): Promise<Validation> {
-    const wrong = checkRequest(action, request);
-    if (wrong !== null) throw new AppError("config_error", wrong);
+    const step = stepBootstrap(this.#state, this.#requested(action));
+    if ("refused" in step) throw new AppError(step.refused, {});
+    const wrong = requestError(action, request, { member: this.#state.name === "completed" });
+    if (wrong !== null) throw wrong;
     return this.validation;
+  }
+
+  #requested(action: BootstrapAction): BootstrapEvent {
+    return { type: "requested", action, at: this.#at, lost: this.lost };
   }
 
   onChange(listener: (state: BootstrapState) => void): Disposable {
