@@ -60,6 +60,8 @@ export const NewMember = Type.Object({
   max_redis_servers: Type.Optional(Type.Integer({ minimum: 0 })),
   bigstore_enabled: Type.Optional(Type.Boolean()),
   bigstore_driver: Type.Optional(Type.String({ maxLength: 32 })),
+  /** Folder of the agent's unix socket; absent: it has none, or one in its own data folder. See `socket_directory_mismatch`. */
+  socket_directory: Type.Optional(Type.String({ maxLength: 256 })),
   /**
    * Main memory, and size of the file system under the bigstore path. Bytes; absent when they could not be found out. Kept here
    * beside the gossiped facts, so that a replacement can be measured against a host that nobody alive has heard of.

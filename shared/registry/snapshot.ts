@@ -16,6 +16,7 @@ import { breaches } from "#shared/registry/invariants.ts";
 import { emptyFingerprint, markAll, stateHash } from "#shared/registry/fingerprint.ts";
 import { membersByUid } from "#shared/registry/queries/members.ts";
 import { nodesByUuid } from "#shared/registry/queries/nodes.ts";
+import { isSameRack } from "#shared/registry/queries/racks.ts";
 import { tokensById } from "#shared/registry/queries/tokens.ts";
 import { zonesById } from "#shared/registry/queries/zones.ts";
 import { textOf } from "#shared/registry/texts.ts";
@@ -267,10 +268,10 @@ function read(text: string): Snapshot {
 interface SnapshotV1 {
   readonly index: number;
   readonly cluster: object | null;
-  readonly members: readonly { readonly peer: string }[];
+  readonly members: readonly { readonly peer: string; readonly rack_id?: string | null }[];
   readonly zones: readonly { readonly id: number }[];
   readonly nodes: readonly { readonly uuid: string }[];
-  readonly users: readonly { readonly name: string; readonly createdAt: number }[];
+  readonly users: readonly { readonly name: string; readonly uid: number; readonly createdAt: number }[];
   readonly keys: readonly { readonly at: number }[];
   readonly sessions: readonly { readonly results: readonly object[] }[];
 }
@@ -310,13 +311,18 @@ function upgradedFrom1(v1: SnapshotV1): SnapshotV2 {
 /** What matters of the shape before: it knew no policy, no license, no incarnation, no tokens, and less of its users. */
 interface SnapshotV2 {
   readonly cluster: { readonly settings: object } | null;
-  readonly users: readonly { readonly createdAt: number }[];
+  /** Oldest first. */
+  readonly members: readonly { readonly rack_id?: string | null }[];
+  readonly users: readonly { readonly uid: number; readonly createdAt: number }[];
   readonly topicVersions: object;
 }
 
-/** Its hash cannot be right for a state with more in it; it was written whole, as its store's own checksum says. */
+/**
+ * What is added is what the reducers make of the same entries today. The hash cannot be right for a state with more in it; that the text is
+ * whole says its store's own checksum.
+ */
 function upgradedFrom2(v2: SnapshotV2): object {
-  const { cluster, users, topicVersions } = v2;
+  const { cluster, members, users, topicVersions } = v2;
   return {
     ...v2,
     format: FORMAT,
@@ -324,16 +330,23 @@ function upgradedFrom2(v2: SnapshotV2): object {
       cluster === null
         ? null
         : { ...CLUSTER_ADDED, ...cluster, settings: { ...SETTINGS_DEFAULT, ...cluster.settings } },
+    members: members.map((member) => ({ ...member, rack_id: firstSpelling(members, member.rack_id) })),
     users: users.map((user) => ({
       ...user,
       passwordAt: user.createdAt,
-      displayName: "",
+      displayName: user.uid === 1 ? "Administrator" : "",
       emailAlerts: false,
     })),
     tokens: [],
     topicVersions: { ...topicVersions, tokens: 0 },
     hash: "",
   };
+}
+
+/** A rack was spelt as each host liked; now it is spelt as its first member does. */
+function firstSpelling(members: SnapshotV2["members"], rackId: string | null | undefined): unknown {
+  if (typeof rackId !== "string") return rackId;
+  return members.find(({ rack_id }) => typeof rack_id === "string" && isSameRack(rack_id, rackId))?.rack_id;
 }
 
 const CLUSTER_ADDED = {

@@ -202,6 +202,6 @@ export interface Change {
   readonly at: EpochMs;
   readonly topic: Topic;
   readonly op: "set" | "delete";
-  /** Peer id, zone id, node uuid, user name; empty for `cluster` and `weights`. */
+  /** Peer id, zone id, node uuid, user name, token id; empty for `cluster` and `weights`. */
   readonly id: string;
 }

@@ -1,8 +1,8 @@
 import { MEMBERS_MAX, REFUSAL_NAMES_MAX } from "#shared/lib/limits.ts";
-import { byText } from "#shared/lib/order.ts";
 import type { EpochMs } from "#shared/lib/time.ts";
 import type { CommandOf, NewMember } from "#shared/registry/command.ts";
 import { membersByUid } from "#shared/registry/queries/members.ts";
+import { isSameRack, rackIds, spellingInUse } from "#shared/registry/queries/racks.ts";
 import { refuse, type Outcome } from "#shared/registry/reducers/outcome.ts";
 import type { Member, RegistryState } from "#shared/registry/state.ts";
 
@@ -66,16 +66,6 @@ function noRoom(state: Readonly<RegistryState>, member: NewMember): Refused | nu
   return refuse("limit_reached", { what: "members", limit: MEMBERS_MAX });
 }
 
-/** Rack ids are compared without case: seed 003's documentation of rack-zone awareness. */
-export function isSameRack(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase();
-}
-
-/** The rack as other members spell it; as given when it is a new one. */
-export function spellingInUse(state: Readonly<RegistryState>, rackId: string): string {
-  return rackIds(state).find((known) => isSameRack(known, rackId)) ?? rackId;
-}
-
 function isUsable(state: Readonly<RegistryState>, id: string, peer: string, at: EpochMs): boolean {
   const token = state.tokens.get(id);
   if (token === undefined) return false;
@@ -128,21 +118,26 @@ export function twinOf(
 }
 
 /**
- * Settings that all members share: the first one decides, and who says nothing inherits them. Source: seed 003's documentation of
- * `use_internal_ipv6`.
+ * Settings that all members share. `use_internal_ipv6` is the oldest member's, and who says nothing inherits it; the folder of the
+ * socket is that of the oldest member that tells one. Source: seed 003, "Error codes", and its documentation of both.
  */
 export function sharedSettings(
   state: Readonly<RegistryState>,
-  { peer, use_internal_ipv6: given }: NewMember,
+  { peer, use_internal_ipv6: ipv6, socket_directory: folder }: NewMember,
 ): { readonly ok: true; readonly inherited: Pick<NewMember, "use_internal_ipv6"> } | Refused {
-  const first = membersByUid(state).find((other) => other.peer !== peer);
-  const expected = first?.use_internal_ipv6 ?? false;
-  if (given === undefined) return { ok: true, inherited: expected ? { use_internal_ipv6: true } : {} };
-  if (first === undefined || given === expected) return { ok: true, inherited: {} };
+  const others = membersByUid(state).filter((other) => other.peer !== peer);
+  const folders = others.flatMap(({ socket_directory }) => socket_directory ?? []);
+  const expected = folders[0] ?? folder;
+  if (folder !== undefined && expected !== undefined && folder !== expected) {
+    return refuse("socket_directory_mismatch", { expected, actual: folder });
+  }
+  const shared = others[0]?.use_internal_ipv6 ?? false;
+  if (ipv6 === undefined) return { ok: true, inherited: shared ? { use_internal_ipv6: true } : {} };
+  if (others.length === 0 || ipv6 === shared) return { ok: true, inherited: {} };
   return refuse("node_config_mismatch", {
     setting: "use_internal_ipv6",
-    expected: String(expected),
-    actual: String(given),
+    expected: String(shared),
+    actual: String(ipv6),
   });
 }
 
@@ -175,9 +170,4 @@ function tooSmall(member: NewMember, place: Member): Refused | null {
     return refuse("insufficient_node_flash", { required_flash });
   }
   return null;
-}
-
-function rackIds(state: Readonly<RegistryState>): readonly string[] {
-  const ids = [...state.members.values()].flatMap(({ rack_id }) => (rack_id === null ? [] : [rack_id]));
-  return [...new Set(ids)].toSorted(byText);
 }

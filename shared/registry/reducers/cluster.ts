@@ -14,6 +14,9 @@ import {
 export const createCluster: Reducer<"cluster.create"> = (state, command, { at }) => {
   if (state.cluster !== null || state.members.size > 0) return refuse("cluster_exists", {});
   const { member, admin } = command;
+  if (command.rack_aware && member.rack_id === null) {
+    return refuse("rack_id_required", { current_rack_ids: [] });
+  }
   const uid = state.nextUid;
   const userUid = state.nextUserUid;
   state.cluster = {

@@ -1,7 +1,8 @@
 import { canonicalJson } from "#shared/lib/order.ts";
 import { plainMember } from "#shared/registry/command.ts";
-import { admission, isSameRack, spellingInUse } from "#shared/registry/reducers/admission.ts";
 import { hasPlace } from "#shared/registry/queries/members.ts";
+import { isSameRack, spellingInUse } from "#shared/registry/queries/racks.ts";
+import { admission } from "#shared/registry/reducers/admission.ts";
 import { done, refuse, type Outcome, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
 import { clearPlace } from "#shared/registry/reducers/replacement.ts";
 import type { Member, RegistryState } from "#shared/registry/state.ts";

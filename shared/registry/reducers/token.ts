@@ -1,14 +1,14 @@
 import { TOKEN_KEPT_MS, TOKENS_MAX } from "#shared/lib/limits.ts";
-import { epochMs } from "#shared/lib/time.ts";
+import { epochMs, type EpochMs } from "#shared/lib/time.ts";
+import { tokensById } from "#shared/registry/queries/tokens.ts";
 import { done, refuse, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
 import type { JoinToken } from "#shared/registry/state.ts";
-import type { EpochMs } from "#shared/lib/time.ts";
 
 /** Forgets those that have long been of no use on the way. Answers `{ expires_at }`. */
 export const createToken: Reducer<"token.create"> = (state, command, { at }) => {
   const { id, keys, note, created_by: createdBy, ttl_ms } = command;
   if (state.tokens.has(id)) return refuse("bad_request", { field: "id", rule: "is in use" });
-  const old = [...state.tokens.values()].filter((token) => isForgettable(token, at));
+  const old = tokensById(state).filter((token) => isForgettable(token, at));
   if (state.tokens.size - old.length >= TOKENS_MAX) {
     return refuse("limit_reached", { what: "join tokens", limit: TOKENS_MAX });
   }

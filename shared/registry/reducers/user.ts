@@ -1,6 +1,7 @@
 import { USERS_MAX } from "#shared/lib/limits.ts";
+import { canonicalJson } from "#shared/lib/order.ts";
 import { done, refuse, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
-import type { RegistryState } from "#shared/registry/state.ts";
+import type { RegistryState, User } from "#shared/registry/state.ts";
 
 /** Answers `{ uid }`. */
 export const createUser: Reducer<"user.create"> = (state, command, { at }) => {
@@ -22,19 +23,22 @@ export const createUser: Reducer<"user.create"> = (state, command, { at }) => {
   return done([set(name)], { uid });
 };
 
+/** Replaces what is passed; nothing has changed when nothing differs. Answers `{ uid }`. */
 export const updateUser: Reducer<"user.update"> = (state, command, { at }) => {
   const { name, role, verifier, display_name, email_alerts } = command;
   const known = state.users.get(name);
   if (known === undefined) return refuse("user_not_found", { name });
   if (role === "viewer" && isLastAdmin(state, name)) return refuseLast("make a viewer of", name);
-  state.users.set(name, {
+  const changed: User = {
     ...known,
     role: role ?? known.role,
     verifier: verifier ?? known.verifier,
     passwordAt: verifier === undefined ? known.passwordAt : at,
     displayName: display_name ?? known.displayName,
     emailAlerts: email_alerts ?? known.emailAlerts,
-  });
+  };
+  if (canonicalJson(changed) === canonicalJson(known)) return done([], { uid: known.uid });
+  state.users.set(name, changed);
   return done([set(name)], { uid: known.uid });
 };
 

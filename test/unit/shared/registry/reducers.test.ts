@@ -11,7 +11,7 @@ import { epochMs } from "#shared/lib/time.ts";
 import type { Command } from "#shared/registry/command.ts";
 import { breaches } from "#shared/registry/invariants.ts";
 import { encodeState } from "#shared/registry/snapshot.ts";
-import { SETTINGS_DEFAULT } from "#shared/registry/state.ts";
+import { POLICY_DEFAULT, SETTINGS_DEFAULT } from "#shared/registry/state.ts";
 import { kindOf, makeCluster, makeMember, RegistryLog, VERIFIER } from "#test/support/registry-log.ts";
 
 const register = (uuid: string, zone_id = 1, more: object = {}): Command => ({
@@ -284,6 +284,13 @@ describe("cluster.create", () => {
     });
   });
 
+  test("is refused when it is to know racks and its first member has none", () => {
+    const applied = new RegistryLog().apply({ ...makeCluster(), rack_aware: true });
+    expect(kindOf(applied)).toBe("rack_id_required");
+    const cluster = { ...makeCluster(makeMember(1, { rack_id: "a" })), rack_aware: true };
+    expect(new RegistryLog().apply(cluster).result).toMatchObject({ ok: true });
+  });
+
   test("makes the cluster, its first member and the administrator, both with uid 1", () => {
     const log = new RegistryLog();
     const applied = log.apply(makeCluster(), { at: 77 });
@@ -299,6 +306,12 @@ describe("cluster.create", () => {
       rackAware: false,
       createdAt: 77,
       settings: SETTINGS_DEFAULT,
+      incarnation: 1,
+      recoveredAt: null,
+      policy: POLICY_DEFAULT,
+      license: "",
+      dnsSuffixes: [],
+      trustedCa: "",
     });
     expect(log.state.members.get("peer-1")).toEqual({
       ...makeMember(1),
@@ -313,6 +326,9 @@ describe("cluster.create", () => {
       role: "admin",
       verifier: VERIFIER,
       createdAt: 77,
+      passwordAt: 77,
+      displayName: "Administrator",
+      emailAlerts: false,
     });
   });
 });
@@ -354,7 +370,11 @@ describe("settings", () => {
     const log = prepared();
     log.must({ type: "cluster.configure", candidate_pool_size: 3 });
     log.must({ type: "cluster.configure", failed_after_ms: 5000 });
-    expect(log.state.cluster?.settings).toEqual({ candidatePoolSize: 3, failedAfterMs: 5000 });
+    expect(log.state.cluster?.settings).toEqual({
+      candidatePoolSize: 3,
+      failedAfterMs: 5000,
+      repairPolicy: "replace",
+    });
   });
 
   test("do not change when they are set to what they are", () => {
@@ -397,6 +417,7 @@ describe("members", () => {
       status: "joining",
       addedAt,
       failedAt: null,
+      tookOverAt: 10,
     });
   });
 

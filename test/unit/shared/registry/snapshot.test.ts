@@ -1,18 +1,46 @@
+import { readFileSync } from "node:fs";
+
 import { describe, expect, test } from "vitest";
 
 import type { Command } from "#shared/registry/command.ts";
 import { emptyState } from "#shared/registry/reduce.ts";
 import { stateHash } from "#shared/registry/fingerprint.ts";
 import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
-import { makeCluster, makeMember, RegistryLog } from "#test/support/registry-log.ts";
+import type { ClusterInfo } from "#shared/registry/state.ts";
+import { makeCluster, makeMember, RegistryLog, VERIFIER } from "#test/support/registry-log.ts";
+
+const KEYS = { stored_key: "c3Q=", server_key: "c2s=" };
+const TOKEN: Command = {
+  type: "token.create",
+  id: "t",
+  keys: KEYS,
+  ttl_ms: 9000,
+  created_by: "a",
+  note: "n",
+};
+const SINCE_FORMAT_3: readonly Command[] = [
+  { type: "user.create", name: "vera", role: "viewer", verifier: VERIFIER, display_name: "Vera" },
+  TOKEN,
+  { ...TOKEN, id: "used" },
+  { type: "member.add", member: makeMember(5, { memory_bytes: 10, rack_id: null }), token: "used" },
+  {
+    type: "cluster.configure",
+    repair_policy: "open",
+    policy: { default_shards_placement: "dense" },
+    license: "l",
+    dns_suffixes: [{ name: "a.example", slaves: ["10.0.0.1"] }],
+    trusted_ca: "pem",
+  },
+];
 
 /** A state in which every part holds something. */
-function full(): RegistryLog {
+function full(more = SINCE_FORMAT_3): RegistryLog {
   const log = new RegistryLog();
   log.must(makeCluster());
   for (const n of [2, 3, 4])
     log.must({ type: "member.add", member: makeMember(n, { rack_id: `rack-${n}` }) });
   log.must({ type: "member.remove", peer: "peer-4" });
+  for (const command of more) log.must(command);
   for (const name of ["one", "two"]) log.must({ type: "zone.create", name });
   log.must({ type: "zones.set_weights", weights: { 1: { 2: 10 } } });
   log.must({
@@ -57,6 +85,10 @@ test("what was encoded before is encoded anew once it has changed", () => {
     { type: "node.update", uuid: "uuid-1", zone_id: 2 },
     { type: "node.unregister", uuid: "uuid-2" },
     { type: "member.remove", peer: "peer-3" },
+    { type: "member.configure", peer: "peer-2", max_listeners: 7 },
+    { type: "user.update", name: "vera", email_alerts: true },
+    { type: "token.revoke", id: "t" },
+    { type: "cluster.configure", license: "" },
   ];
   for (const change of changes) {
     encodeState(log.state);
@@ -92,20 +124,51 @@ test("the text is the format that later versions must be able to read", () => {
   const log = new RegistryLog();
   log.must({ type: "zone.create", name: "a" });
   expect(encodeState(log.state)).toBe(
-    `{"at":1,"chain":"${log.state.fingerprint.chain}","cluster":null,"elapsedMs":1,"format":2,"hash":"${stateHash(log.state)}",` +
+    `{"at":1,"chain":"${log.state.fingerprint.chain}","cluster":null,"elapsedMs":1,"format":3,"hash":"${stateHash(log.state)}",` +
       '"index":1,"keys":[],"members":[],"nextUid":1,"nextUserUid":1,"nextZoneId":2,' +
       '"nodes":[],"sessions":[{"ack":1,"peer":"peer-1","results":[{"index":1,"result":{"ok":true,"value":{"id":1}},"seq":1}],' +
-      '"session":1}],"term":1,"tombstones":[],"topicVersions":{"cluster":0,"members":0,"nodes":0,"users":0,"weights":0,' +
+      '"session":1}],"term":1,"tokens":[],"tombstones":[],"topicVersions":{"cluster":0,"members":0,"nodes":0,"tokens":0,"users":0,"weights":0,' +
       '"zones":1},"users":[],"versions":[["zones/1",1]],"weights":{},"zones":[{"id":1,"name":"a"}]}',
   );
 });
 
-test("the format before is read: nobody has failed, settings are the first ones, every record changed at the snapshot", () => {
-  const { state } = full();
+test("a text of format 2 gives the state that its entries give today, but for the hash of before", () => {
+  const read = decodeState(readFileSync(new URL("format-2.json", import.meta.url), "utf8"));
+  const log = new RegistryLog();
+  log.must(makeCluster(makeMember(1, { rack_id: "b" })));
+  log.must({ type: "member.add", member: makeMember(2, { rack_id: "B", use_internal_ipv6: false }) });
+  log.must({ type: "member.activate", peer: "peer-2" });
+  log.must({ type: "member.add", member: makeMember(3) });
+  log.must({ type: "member.add", member: makeMember(4) });
+  log.must({ type: "member.remove", peer: "peer-4" });
+  log.must({ type: "member.set_failed", peer: "peer-2", failed: true });
+  log.must({ type: "cluster.configure", failed_after_ms: 5000 });
+  for (const name of ["one", "two"]) log.must({ type: "zone.create", name });
+  log.must({ type: "zones.set_weights", weights: { 1: { 2: 10 } } });
+  log.must({
+    type: "node.register",
+    uuid: "uuid-1",
+    zone_id: 1,
+    uri: "u:1",
+    user: "a:b",
+    cfg: { a: [1, null] },
+  });
+  log.apply(
+    { type: "zone.create", name: "two" },
+    { origin: "peer-2", seq: 1, ack: 1, key: "k2", by: "alice" },
+  );
+  expect(read).toEqual(log.state);
+  expect(encodeState(read)).toBe(encodeState(log.state));
+  expect(read.members.get("peer-2")?.rack_id, "racks are spelt in one way").toBe("b");
+});
+
+test("format 1 is read: nobody has failed, settings are the first ones, every record changed at the snapshot", () => {
+  const { state } = full([]);
   const { versions, topicVersions, chain, hash, elapsedMs, ...now } = JSON.parse(
     encodeState(state),
   ) as Record<string, never>;
-  const { settings, ...cluster } = now["cluster"] as unknown as { settings: object };
+  const { id, name, rackAware, createdAt } = now["cluster"] as unknown as ClusterInfo;
+  const cluster = { id, name, rackAware, createdAt };
   const members = (now["members"] as unknown as { failedAt?: null }[]).map((member) => {
     delete member.failedAt;
     return member;
@@ -124,11 +187,10 @@ test("the format before is read: nobody has failed, settings are the first ones,
     sessions: null,
   };
   expect({ ...read, ...unknown }).toEqual({ ...state, ...unknown });
-  expect(new Set([...read.versions.values(), ...Object.values(read.topicVersions)])).toEqual(
-    new Set([state.index]),
-  );
+  const { tokens, ...topics } = read.topicVersions;
+  expect(new Set([...read.versions.values(), ...Object.values(topics)])).toEqual(new Set([state.index]));
+  expect(tokens).toBe(0);
   expect([...read.versions.keys()].toSorted()).toEqual([...state.versions.keys()].toSorted());
-  expect(settings).toEqual({ candidatePoolSize: 10, failedAfterMs: 60_000 });
   expect([versions, topicVersions, chain, hash, elapsedMs].every((part) => part !== undefined)).toBe(true);
 });
 
@@ -136,11 +198,15 @@ describe("a text that is not understood is refused with a reason", () => {
   const good = JSON.parse(encodeState(full().state)) as Record<string, never>;
   const [member] = good["members"] as unknown as [object];
   const [node] = good["nodes"] as unknown as [object];
+  const [user] = good["users"] as unknown as [object];
+  const [token] = good["tokens"] as unknown as [object];
+  const OTHER = { peer: "p", uuid: "u", name: "n", uid: 2 };
+  const OTHER_STILL = { peer: "q", uuid: "v", name: "o", uid: 3 };
 
   test.each<[string, unknown, string]>([
     ["no JSON", undefined, "it is no JSON"],
     ["no object", [], "damaged"],
-    ["a later format", { ...good, format: 3 }, "has format 3, this version reads 2; upgrade this agent"],
+    ["a later format", { ...good, format: 4 }, "has format 4, this version reads 3; upgrade this agent"],
     ["no format", { ...good, format: undefined }, "must have required properties format"],
     ["a missing part", { ...good, zones: undefined }, "must have required properties zones"],
     ["a wrong type", { ...good, nextUid: "2" }, "/nextUid must be integer"],
@@ -163,9 +229,9 @@ describe("a text that is not understood is refused with a reason", () => {
     ],
     ["an answer that was changed", { ...good, chain: "0123456789abcdef" }, "does not give its hash"],
     ["a zone from the future", { ...good, nextZoneId: 2 }, "the zone 2 is not below the next one"],
-    ["a uid that will be given again", { ...good, nextUid: 3 }, "the uid 3 is not below the next one"],
+    ["a uid that will be given again", { ...good, nextUid: 5 }, "the uid 5 is not below the next one"],
     ["a uid from the future", { ...good, nextUid: 2 }, "is not below the next one"],
-    ["a user from the future", { ...good, nextUserUid: 1 }, "the user 1 is not below the next"],
+    ["a user from the future", { ...good, nextUserUid: 2 }, "the user 2 is not below the next"],
     ["a node in a missing zone", { ...good, nodes: [{ ...node, zoneId: 9 }] }, "in the missing zone 9"],
     ["weights of a missing zone", { ...good, weights: { 9: {} } }, "the weights name the missing zone 9"],
     [
@@ -173,6 +239,46 @@ describe("a text that is not understood is refused with a reason", () => {
       { ...good, tombstones: [{ peer: "peer-2", index: 1 }] },
       "peer-2 is a member and removed",
     ],
+    [
+      "a rack spelt in two ways",
+      {
+        ...good,
+        members: [member, { ...member, ...OTHER, rack_id: "a" }, { ...member, ...OTHER_STILL, rack_id: "A" }],
+      },
+      "two racks but for their spelling are equal",
+    ],
+    [
+      "a member without a rack in a rack-aware cluster",
+      { ...good, cluster: { ...(good["cluster"] as unknown as object), rackAware: true } },
+      "has no rack in a rack-aware cluster",
+    ],
+    [
+      "a failed member that never took part",
+      { ...good, members: [{ ...member, status: "joining", failedAt: 1 }] },
+      "has failed without ever having taken part",
+    ],
+    ["a cluster that nobody can administer", { ...good, users: [] }, "there is no administrator"],
+    [
+      "two users of one uid",
+      { ...good, users: [user, { ...user, name: "twin" }] },
+      "two uids of users are equal",
+    ],
+    [
+      "a token that nobody used at some time",
+      { ...good, tokens: [{ ...token, usedAt: 9 }] },
+      "is used and not used",
+    ],
+    [
+      "a token that was used when it had expired",
+      { ...good, tokens: [{ ...token, usedBy: "p", usedAt: 90_000 }] },
+      "used out of its time",
+    ],
+    [
+      "a token that expires before it is made",
+      { ...good, tokens: [{ ...token, expiresAt: 1 }] },
+      "out of its time",
+    ],
+    ["a second token of one id", { ...good, tokens: [token, token] }, "two tokens have the same key"],
     [
       "an answer that should be forgotten",
       {
