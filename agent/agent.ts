@@ -12,6 +12,7 @@ import { makeFolder } from "#agent/bootstrap/make-folder.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
 import { hostInUrl, type SocketAddress } from "#agent/config/address.ts";
 import type { Config } from "#agent/config/decide.ts";
+import { joinProofs } from "#agent/credentials/join-proofs.ts";
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
 import { ScramSha256 } from "#agent/credentials/scram.ts";
@@ -170,12 +171,13 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   const { scryptN } = config.password;
   const passwords = new ScryptPasswords({ kdf }, { n: scryptN });
   const scram = new ScramSha256({ kdf }, { nMin: Math.min(scryptN, SCRYPT_N_MIN) });
+  const proofs = joinProofs();
   const backups = new BackupFolder(
     { inventory, clock, log: part("backup") },
     { host: config.name, softwareVersion: SOFTWARE_VERSION },
   );
   const bootstrap = stack.use(
-    buildBootstrap({ ...group.deps, inventory, passwords, scram, backups, self }, group),
+    buildBootstrap({ ...group.deps, inventory, passwords, scram, proofs, backups, self }, group),
   );
 
   const departure = buildDeparture(group.deps, group, bootstrap);

@@ -7,7 +7,7 @@ import { Sponsor } from "#agent/bootstrap/sponsor.ts";
 import { Cluster } from "#agent/cluster.ts";
 import { MembershipDriver } from "#agent/membership/driver.ts";
 import type { Clock } from "#agent/ports/clock.ts";
-import type { Passwords, Scram } from "#agent/ports/credentials.ts";
+import type { JoinProofs, Passwords, Scram } from "#agent/ports/credentials.ts";
 import type { Inventory } from "#agent/ports/inventory.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Stores } from "#agent/ports/store.ts";
@@ -16,6 +16,7 @@ import type { ReplicaOptions } from "#agent/registry/options.ts";
 import type { ReplicaDeps } from "#agent/registry/participant.ts";
 import { Replica } from "#agent/registry/replica.ts";
 import type { OwnFacts } from "#shared/bootstrap/announcement.ts";
+import { AppError } from "#shared/errors/app-error.ts";
 
 /** What a host is a member over: ports only, so that a simulation builds the same member as the agent does. */
 export interface MemberDeps extends Pick<ReplicaDeps, "createCore" | "packing"> {
@@ -63,12 +64,13 @@ export function buildBootstrap(
     readonly inventory: Inventory;
     readonly passwords: Passwords;
     readonly scram: Scram;
+    readonly proofs: JoinProofs;
     readonly self: MemberSelf;
-  } & Pick<BootstrapDeps, "backups" | "checkFolder" | "newClusterId">,
-  { replica, cluster }: Group,
+  } & Pick<BootstrapDeps, "backups" | "checkFolder" | "newClusterId" | "socketDirectory">,
+  { replica, cluster, membership }: Group,
   options: { readonly contact?: Contact } = {},
 ): BootstrapDriver {
-  const { stores, transport, scram, clock, part, self } = deps;
+  const { stores, transport, scram, proofs, clock, part, self } = deps;
   const bootstrap = new BootstrapDriver(
     {
       ...deps,
@@ -87,9 +89,12 @@ export function buildBootstrap(
     registry: replica,
     identity: stores.identity,
     scram,
+    proofs,
     clock,
     log: part("sponsor"),
     isMember: () => bootstrap.state.name === "completed",
+    isAlive: (peer) => membership.isAlive(peer),
+    answerCopy: () => Promise.reject(new AppError("not_in_cluster", {})),
   });
   sponsor.start();
   return bootstrap;

@@ -1,12 +1,16 @@
 import { NoClusterYet, type Contact } from "./contact.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { PeerAddresses } from "#agent/ports/transport.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
 
 /** Who answers at one address, or an Error whose message says why nobody does. */
 export interface Answered {
   readonly address: string;
   readonly found: PeerAddresses | Error;
 }
+
+/** Why an address of this host's own does not help. */
+export const IS_SELF = "that is this host itself";
 
 /** Addresses asked at once. */
 const AT_ONCE_MAX = 8;
@@ -18,12 +22,19 @@ const AT_ONCE_MAX = 8;
 const NO_CLUSTER_MS_MAX = 5000;
 const ASK_AGAIN_MS = 200;
 
+interface Deps {
+  readonly contact: Contact;
+  readonly clock: Clock;
+  /** This host: it is never waited for. */
+  readonly self?: MemberId;
+}
+
 /**
  * Asks all addresses, a few at once in the given order, and tells them as they answer: a dead one costs the others nothing.
  * Stops asking when the caller has enough.
  */
 export async function* answering(
-  { contact, clock }: { readonly contact: Contact; readonly clock: Clock },
+  deps: Deps,
   addresses: readonly string[],
   apiPort: number,
   signal: AbortSignal,
@@ -37,7 +48,7 @@ export async function* answering(
       while (asked.size < AT_ONCE_MAX) {
         const address = waiting.shift();
         if (address === undefined) break;
-        asked.set(address, ask({ contact, clock }, address, apiPort, either));
+        asked.set(address, ask(deps, address, apiPort, either));
       }
       if (asked.size === 0) return;
       const answer = await Promise.race(asked.values());
@@ -51,7 +62,7 @@ export async function* answering(
 }
 
 async function ask(
-  { contact, clock }: { readonly contact: Contact; readonly clock: Clock },
+  { contact, clock, self }: Deps,
   address: string,
   apiPort: number,
   signal: AbortSignal,
@@ -61,6 +72,7 @@ async function ask(
     try {
       return { address, found: await contact(address, apiPort, signal) };
     } catch (error) {
+      if (error instanceof NoClusterYet && error.peer === self) return { address, found: new Error(IS_SELF) };
       const again = error instanceof NoClusterYet && clock.monotonicMs() < until;
       if (!again) return { address, found: error instanceof Error ? error : new Error(String(error)) };
     }

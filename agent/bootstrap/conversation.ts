@@ -1,79 +1,92 @@
-import { Type, type Static } from "typebox";
+import { Type, type Static, type TSchema } from "typebox";
 
 import { joinBinding } from "./binding.ts";
 import {
   JOIN_PROTOCOL_VERSION,
-  JoinChallenge,
+  JoinAcceptance,
   JoinRefusal,
+  JoinRehearsed,
   JoinVerdict,
   receive,
   type JoinHello,
 } from "./join-messages.ts";
+import type { Prover } from "./prover.ts";
 import { AttemptFailed } from "./refusal.ts";
 import type { Clock } from "#agent/ports/clock.ts";
-import type { Credentials, Scram } from "#agent/ports/credentials.ts";
 import type { StrangerChannel } from "#agent/ports/transport.ts";
 import { AppError } from "#shared/errors/app-error.ts";
-import type { NewMember } from "#shared/registry/command.ts";
 
-/** Longest the sponsor may take for one message; its answer to the proof includes a commit. Milliseconds. */
+/** Longest the sponsor may take for one message; its verdict includes a commit. Milliseconds. */
 const ANSWER_MS_MAX = 15_000;
 
-const ChallengeOrRefusal = Type.Union([JoinRefusal, JoinChallenge]);
-const VerdictOrRefusal = Type.Union([JoinRefusal, JoinVerdict]);
+/** What the joiner asks for. */
+export type Application = Omit<JoinHello, "v" | "means" | "client_nonce" | "clock_ms">;
 
-/** What the joiner brings. */
-export interface Application {
-  readonly member: NewMember;
-  readonly credentials: Credentials;
-  readonly wantUid: number | undefined;
-}
-
-/** What the cluster granted, after it proved that it knows the password's verifier. */
-export interface Granted {
+/** The cluster that the sponsor has proven to speak for, as far as these credentials can prove it. */
+export interface Proven {
   readonly clusterId: string;
   readonly incarnation: number;
-  readonly verdict: JoinVerdict;
 }
 
 /**
- * The joiner's side of the join conversation. Rejects with AttemptFailed when refused, with AppError peer_unreachable,
- * peer_timeout or peer_refused when the conversation breaks, with access_denied when the sponsor does not prove itself.
+ * The joiner's side of the join conversation, up to where both sides have proven themselves. Rejects with AttemptFailed when refused,
+ * with AppError peer_unreachable, peer_timeout or peer_refused when the conversation breaks, with access_denied when the
+ * sponsor does not prove itself.
  */
-export async function apply(
-  deps: { readonly scram: Scram; readonly clock: Clock },
+export async function authenticate(
+  { prover, clock }: { readonly prover: Prover; readonly clock: Clock },
   channel: StrangerChannel,
-  { member, credentials, wantUid }: Application,
+  application: Application,
   signal: AbortSignal,
-): Promise<Granted> {
-  const waiting = { timeoutMs: ANSWER_MS_MAX, signal };
-  const client = deps.scram.client(credentials);
+): Promise<Proven> {
+  const proof = prover.begin();
   const hello: JoinHello = {
     v: JOIN_PROTOCOL_VERSION,
-    username: client.first.username,
-    client_nonce: client.first.nonce,
-    clock_ms: deps.clock.now(),
-    member,
-    ...(wantUid === undefined ? {} : { want_uid: wantUid }),
+    means: proof.means,
+    client_nonce: proof.nonce,
+    clock_ms: clock.now(),
+    ...application,
   };
   await channel.send(hello);
 
-  const challenge = unlessRefused(await receive(channel, ChallengeOrRefusal, waiting));
-  const clock_ms = deps.clock.now();
-  const binding = joinBinding(member.peer, channel.remote, hello, challenge);
-  const { proof, confirmedBy } = await client.prove(challenge, binding);
+  const challenge = await answer(channel, proof.challenge, signal);
+  const clock_ms = clock.now();
+  const binding = joinBinding(hello.member.peer, channel.remote, hello, challenge);
+  const { proof: text, confirmedBy } = await proof.prove(challenge, binding);
   signal.throwIfAborted();
-  await channel.send({ proof, clock_ms });
+  await channel.send({ proof: text, clock_ms });
 
-  const verdict = unlessRefused(await receive(channel, VerdictOrRefusal, waiting));
-  if (!confirmedBy(verdict.server_signature)) {
-    const text = `${channel.remote} did not prove that it knows this user; it is not of the cluster, or the password is wrong`;
+  const { server_signature } = await answer(channel, JoinAcceptance, signal);
+  if (!confirmedBy(server_signature)) {
+    const text = `${channel.remote} did not prove that it knows these credentials; it is not of the cluster, or they are wrong`;
     throw new AppError("access_denied", {}, text);
   }
-  return { clusterId: challenge.cluster_id, incarnation: challenge.incarnation, verdict };
+  return { clusterId: challenge.cluster_id, incarnation: challenge.incarnation };
 }
 
-function unlessRefused<T extends object>(answer: T | Static<typeof JoinRefusal>): T {
-  if ("refused" in answer) throw new AttemptFailed(answer.refused);
-  return answer;
+/** What the cluster says to the application. Rejects as `authenticate` does. */
+export function verdictOf(channel: StrangerChannel, signal: AbortSignal): Promise<JoinVerdict> {
+  return answer(channel, JoinVerdict, signal);
+}
+
+/** Resolves when the cluster would let this host in. Rejects as `authenticate` does. */
+export async function rehearsed(channel: StrangerChannel, signal: AbortSignal): Promise<void> {
+  await answer(channel, JoinRehearsed, signal);
+}
+
+async function answer<T extends TSchema>(
+  channel: StrangerChannel,
+  schema: T,
+  signal: AbortSignal,
+): Promise<Static<T>> {
+  const said: unknown = await receive(channel, Type.Union([JoinRefusal, schema]), {
+    timeoutMs: ANSWER_MS_MAX,
+    signal,
+  });
+  if (isRefusal(said)) throw new AttemptFailed(said.refused);
+  return said as Static<T>;
+}
+
+function isRefusal(said: unknown): said is JoinRefusal {
+  return typeof said === "object" && said !== null && "refused" in said;
 }

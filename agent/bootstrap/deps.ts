@@ -1,7 +1,8 @@
+import type { CheckFolder } from "./check-folder.ts";
 import type { DoStep } from "./steps.ts";
 import type { Backups } from "#agent/ports/backup.ts";
 import type { Clock } from "#agent/ports/clock.ts";
-import type { Passwords, Scram } from "#agent/ports/credentials.ts";
+import type { JoinProofs, Passwords, Scram } from "#agent/ports/credentials.ts";
 import type { Inventory } from "#agent/ports/inventory.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { ClusterRuntime } from "#agent/ports/registry.ts";
@@ -26,6 +27,7 @@ export interface BootstrapDeps {
   readonly inventory: Inventory;
   readonly passwords: Passwords;
   readonly scram: Scram;
+  readonly proofs: JoinProofs;
   readonly backups: Backups;
   readonly clock: Clock;
   readonly log: Log;
@@ -33,7 +35,9 @@ export interface BootstrapDeps {
   /** Where this agent's REST API answers now: `https://10.0.0.1:9443`. */
   readonly apiUrls: () => readonly string[];
   /** Tests a storage folder, making it if need be; rejects with path_error. The real file system when left out. */
-  readonly checkFolder?: (path: string) => Promise<void>;
+  readonly checkFolder?: CheckFolder;
+  /** Folder of the unix socket on which the API listens; absent when there is none, or it lies in the agent's own data folder. */
+  readonly socketDirectory?: string;
   /** Draws the id of a new cluster; a random uuid when left out. */
   readonly newClusterId?: () => string;
   /**

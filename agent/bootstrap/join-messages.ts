@@ -7,13 +7,16 @@ import { AppError } from "#shared/errors/app-error.ts";
 import { HOST_ADDRESSES_MAX, MEMBERS_MAX, USER_NAME_CHARS_MAX } from "#shared/lib/limits.ts";
 import { NewMember } from "#shared/registry/command.ts";
 
-// Besides, a host that hears nothing of its cluster any more may ask whether it still belongs to it; it gets a reply, or a refusal.
+// What a joiner and its sponsor say to each other, in this order: hello, challenge, proof, acceptance, verdict. Instead of any of its
+// answers the sponsor may refuse and hang up. Nothing in it is secret: no password, token or key is ever sent.
 //
-// What a joiner and its sponsor say to each other, in this order: hello, challenge, proof, verdict. Instead of a challenge
-// or a granting verdict the sponsor may refuse and hang up. Nothing in it is secret; the password is never sent.
+// Besides, a host that hears nothing of its cluster any more may ask whether it still belongs to it; it gets a reply, or a refusal.
 
 /** Grows when a message changes; a sponsor refuses a version it does not speak. */
-export const JOIN_PROTOCOL_VERSION = 1;
+export const JOIN_PROTOCOL_VERSION = 2;
+
+/** Certificates in PEM that fit into one frame with everything else. */
+export const CHAIN_CHARS_MAX = 32 * 1024;
 
 const Base64 = (bytes: number) =>
   Type.String({ minLength: 1, maxLength: Math.ceil(bytes / 3) * 4, pattern: "^[A-Za-z0-9+/]+={0,2}$" });
@@ -25,17 +28,41 @@ const Peer = Type.String({ minLength: 1, maxLength: 128 });
 /** Milliseconds since the epoch, by the speaker's clock when it spoke. */
 const WallClockMs = Type.Integer({ minimum: 0 });
 
-/** Joiner: who it is, and as which user it comes. */
+/** How the joiner proves that it may join. */
+export const JoinMeans = Type.Union([
+  Type.Object({
+    by: Type.Literal("password"),
+    username: Type.String({ minLength: 1, maxLength: USER_NAME_CHARS_MAX }),
+  }),
+  Type.Object({ by: Type.Literal("token"), id: Type.String({ minLength: 1, maxLength: 64 }) }),
+  Type.Object({
+    by: Type.Literal("certificate"),
+    chain: Type.String({ minLength: 1, maxLength: CHAIN_CHARS_MAX }),
+  }),
+]);
+export type JoinMeans = Static<typeof JoinMeans>;
+
+/** Joiner: who it is, how it proves that it may come, and what it expects of the cluster. */
 export const JoinHello = Type.Object({
-  v: Type.Integer({ minimum: 1 }),
-  username: Type.String({ minLength: 1, maxLength: USER_NAME_CHARS_MAX }),
+  v: Type.Literal(JOIN_PROTOCOL_VERSION),
+  means: JoinMeans,
   client_nonce: Base64(64),
   clock_ms: WallClockMs,
   member: NewMember,
-  /** The uid it had, or wants; it gets it only when it is its own. */
+  /** Everything is to be checked as for a join, and nothing committed. */
+  rehearse: Type.Optional(Type.Literal(true)),
+  /** The uid it had, or that of the failed member whose place it takes. */
   want_uid: Type.Optional(Uid),
+  override_rack_id: Type.Optional(Type.Boolean()),
+  /** It joins only a cluster of this name … */
+  cluster_name: Type.Optional(Type.String({ minLength: 1, maxLength: 65 })),
+  /** … all of whose members have at least this version. */
+  required_version: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
 });
 export type JoinHello = Static<typeof JoinHello>;
+
+/** What any version of a hello has, so that another one can be refused in words. */
+export const AnyVersion = Type.Object({ v: Type.Integer({ minimum: 1 }), ask: Type.Optional(Type.Never()) });
 
 /** A host that was a member: does the cluster still count it among its own? Who asks is proven by the channel. */
 export const MembershipQuestion = Type.Object({
@@ -54,26 +81,43 @@ export const MembershipReply = Type.Object({
 });
 export type MembershipReply = Static<typeof MembershipReply>;
 
-/** Sponsor: how to prove the password, and for which cluster. */
+/** Sponsor: for which cluster it speaks, and its part of what is signed. */
 export const JoinChallenge = Type.Object({
   nonce: Base64(64),
-  salt: Base64(96),
-  n: Type.Integer({ minimum: 1 }),
-  r: Type.Integer({ minimum: 1 }),
-  p: Type.Integer({ minimum: 1 }),
   cluster_id: ClusterId,
   incarnation: Incarnation,
 });
 export type JoinChallenge = Static<typeof JoinChallenge>;
 
-/** Joiner: the proof, and its clock when the challenge arrived. */
-export const JoinProof = Type.Object({ proof: Base64(64), clock_ms: WallClockMs });
+/** Sponsor, to one that comes with a password: also how to make a key of it. */
+export const PasswordChallenge = Type.Object({
+  ...JoinChallenge.properties,
+  salt: Base64(96),
+  n: Type.Integer({ minimum: 1 }),
+  r: Type.Integer({ minimum: 1 }),
+  p: Type.Integer({ minimum: 1 }),
+});
+export type PasswordChallenge = Static<typeof PasswordChallenge>;
 
-/** Sponsor: the host is a member. `server_signature` proves that the sponsor knows the verifier. */
+/** Joiner: the proof (an RSA signature is the longest), and its clock when the challenge arrived. */
+export const JoinProof = Type.Object({ proof: Base64(1024), clock_ms: WallClockMs });
+
+/**
+ * Sponsor: the proof is right. Its signature proves that it knows the verifier of the password or the keys of the token; to one that
+ * comes with a certificate it has nothing to prove itself with.
+ */
+export const JoinAcceptance = Type.Object({
+  accepted: Type.Literal(true),
+  server_signature: Type.Optional(Base64(64)),
+});
+export type JoinAcceptance = Static<typeof JoinAcceptance>;
+
+/** Sponsor: the host is a member. */
 export const JoinVerdict = Type.Object({
-  server_signature: Base64(64),
   uid: Uid,
   cluster_name: Type.String({ maxLength: 64 }),
+  /** See ClusterIdentity.lineage. */
+  lineage: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
   /** Members to pull the registry from; not necessarily all. */
   contacts: Type.Array(
     Type.Object({ peer: Peer, mesh_addrs: Type.Array(Addr, { maxItems: HOST_ADDRESSES_MAX }) }),
@@ -83,6 +127,10 @@ export const JoinVerdict = Type.Object({
   join_index: Type.Integer({ minimum: 1 }),
 });
 export type JoinVerdict = Static<typeof JoinVerdict>;
+
+/** Sponsor, to one that rehearses: it would be let in. */
+export const JoinRehearsed = Type.Object({ rehearsed: Type.Literal(true) });
+export type JoinRehearsed = Static<typeof JoinRehearsed>;
 
 /** Sponsor: no, and why, in the codes of seed 003. */
 export const JoinRefusal = Type.Object({

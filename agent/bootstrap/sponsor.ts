@@ -2,38 +2,48 @@ import { Type } from "typebox";
 import { Value } from "typebox/value";
 
 import { joinBinding } from "./binding.ts";
+import { contactsIn } from "./contacts.ts";
+import { CopyQuestion } from "./copy-messages.ts";
+import { examinerOf, logTime, tokenRefusal, WrongProof, type Examined } from "./examiner.ts";
 import { FailedProofs, type ProofLimits } from "./failed-proofs.ts";
+import { refuseMisfit } from "./fitness.ts";
 import {
+  AnyVersion,
   JOIN_PROTOCOL_VERSION,
   JoinHello,
   JoinProof,
   MembershipQuestion,
   receive,
+  type JoinAcceptance,
   type JoinChallenge,
+  type JoinRehearsed,
   type JoinVerdict,
   type MembershipReply,
 } from "./join-messages.ts";
 import { failureOf } from "./refusal.ts";
 import type { Clock } from "#agent/ports/clock.ts";
-import type { Scram } from "#agent/ports/credentials.ts";
+import type { JoinProofs, Scram } from "#agent/ports/credentials.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Registry } from "#agent/ports/registry.ts";
-import type { IdentityStore } from "#agent/ports/store.ts";
+import type { ClusterIdentity, IdentityStore } from "#agent/ports/store.ts";
 import type { StrangerChannel, StrangerTransport, Wire } from "#agent/ports/transport.ts";
 import { clockOffsetMs } from "#shared/bootstrap/clock-offset.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
+import type { Refusal } from "#shared/errors/kinds.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { JOIN_CLOCK_OFFSET_MS_MAX, JOIN_FRAME_BYTES_MAX } from "#shared/lib/limits.ts";
-import { byText } from "#shared/lib/order.ts";
-import { NewMember } from "#shared/registry/command.ts";
-import type { Member, RegistryState, User } from "#shared/registry/state.ts";
+import { NewMember, type CommandOf } from "#shared/registry/command.ts";
+import { admission } from "#shared/registry/reducers/admission.ts";
 
 /** Longest a joiner may take for one message; its proof costs it a password hash. Milliseconds. */
 const JOINER_MS_MAX = 10_000;
-/** Longest the commit of a new member may take; the joiner waits a little longer. Milliseconds. */
+/**
+ * Longest the commit of a new member may take; the joiner waits a little longer. Within it a change of leader passes unnoticed.
+ * Milliseconds.
+ */
 const COMMIT_MS_MAX = 12_000;
 
-const Opening = Type.Union([MembershipQuestion, JoinHello]);
+const Opening = Type.Union([MembershipQuestion, CopyQuestion, JoinHello, AnyVersion]);
 
 /** What a sponsor needs of the rest of the agent. */
 export interface SponsorDeps {
@@ -43,13 +53,18 @@ export interface SponsorDeps {
   readonly registry: Registry;
   readonly identity: IdentityStore;
   readonly scram: Scram;
+  readonly proofs: JoinProofs;
   readonly clock: Clock;
   readonly log: Log;
   /** Whether this agent's own bootstrap is completed: before that it may still take everything back. */
   readonly isMember: () => boolean;
+  /** Whether this agent sees the member alive. */
+  readonly isAlive: (peer: MemberId) => boolean;
+  /** Answers a host that asks for this agent's copy of the registry. Resolves when it has gone, rejects with the reason to refuse it. */
+  readonly answerCopy: (channel: StrangerChannel, question: CopyQuestion) => Promise<void>;
 }
 
-/** Lets hosts into the cluster that prove an administrator's password: the member's side of the join conversation. */
+/** Lets hosts into the cluster that prove a password, a token or a certificate: the member's side of the join conversation. */
 export class Sponsor {
   readonly #deps: SponsorDeps;
   readonly #failed: FailedProofs;
@@ -69,13 +84,9 @@ export class Sponsor {
     const joiner = channel.remote;
     try {
       const opening = await receive(channel, Opening, { timeoutMs: JOINER_MS_MAX });
-      if ("ask" in opening) {
-        await channel.send(await this.#reply(joiner));
-        return;
-      }
-      const verdict = await this.#judge(channel, opening);
-      await channel.send(verdict);
-      log.info({ joiner, uid: verdict.uid, index: verdict.join_index }, "a host joins");
+      if (Value.Check(MembershipQuestion, opening)) await channel.send(await this.#reply(joiner));
+      else if (Value.Check(CopyQuestion, opening)) await this.#deps.answerCopy(channel, opening);
+      else await this.#welcome(channel, opening);
     } catch (error) {
       if (isKind(error, "peer_unreachable") || isKind(error, "peer_timeout")) {
         log.info({ joiner, reason: error.message }, "a joiner went away");
@@ -94,60 +105,95 @@ export class Sponsor {
     return { cluster_id: clusterId, incarnation, removed_at: registry.state.tombstones.get(asker) ?? null };
   }
 
-  /** Hears the joiner out. Rejects with the reason to refuse it. */
-  async #judge(channel: StrangerChannel, hello: JoinHello): Promise<JoinVerdict> {
-    const { clock, scram, registry } = this.#deps;
-    const joiner = channel.remote;
+  /** Hears the joiner out and lets it in, or says that it would be let in. Rejects with the reason to refuse it. */
+  async #welcome(channel: StrangerChannel, opening: unknown): Promise<void> {
+    const { clock, registry, log } = this.#deps;
     const heardAt = clock.now();
-    if (hello.v !== JOIN_PROTOCOL_VERSION) {
-      throw new AppError("node_config_mismatch", {
-        setting: "join protocol version",
-        expected: String(JOIN_PROTOCOL_VERSION),
-        actual: String(hello.v),
-      });
-    }
-    const { incarnation, clusterId, reference } = await this.#cluster();
-    if (hello.member.peer !== joiner) {
-      throw new AppError("access_denied", {}, "the joiner does not have the peer id that it claims");
-    }
-    this.#refuseGuesser(joiner);
+    const hello = this.#helloIn(channel, opening);
+    const cluster = await this.#cluster();
+    this.#refuseGuesser(channel.remote);
+    const { examined, offset } = await this.#examine(channel, hello, { cluster, heardAt });
+    const { by, token, signature } = examined;
+    await channel.send({
+      accepted: true,
+      ...(signature === undefined ? {} : { server_signature: signature }),
+    } satisfies JoinAcceptance);
 
-    const user = registry.state.users.get(hello.username) ?? null;
-    const first = { username: hello.username, nonce: hello.client_nonce };
-    const server = scram.server(first, user?.verifier ?? null, reference.verifier);
-    const challenge: JoinChallenge = { ...server.challenge, cluster_id: clusterId, incarnation };
-    const askedAt = clock.now();
-    await channel.send(challenge);
-
-    const proof = await receive(channel, JoinProof, { timeoutMs: JOINER_MS_MAX });
-    this.#refuseGuesser(joiner); // Again: many conversations may have begun at once.
-    const binding = joinBinding(joiner, this.#deps.self, hello, challenge);
-    const signature = server.check(proof.proof, binding);
-    if (signature === null) {
-      this.#failed.add(joiner);
-      throw new AppError("access_denied", {});
-    }
-    if (user?.role !== "admin") {
-      throw new AppError("access_denied", {}, "only an administrator may let a host join");
-    }
-
-    const offset = clockOffsetMs({ sentAt: hello.clock_ms, heardAt, askedAt, gotAt: proof.clock_ms });
     if (Math.abs(offset) > JOIN_CLOCK_OFFSET_MS_MAX) {
       throw new AppError("time_not_sync", { offset_ms: offset, limit_ms: JOIN_CLOCK_OFFSET_MS_MAX });
     }
-    this.#refuseMisfit(hello);
-    return this.#admit(hello, signature);
+    const command = commandOf(hello, token);
+    await this.#judge(hello, command);
+    if (hello.rehearse === true) {
+      await channel.send({ rehearsed: true } satisfies JoinRehearsed);
+      log.info({ joiner: channel.remote, by }, "a host would be let in");
+      return;
+    }
+    const { index, uid } = await this.#admit(command, by);
+    const { lineage } = cluster;
+    await channel.send({
+      uid,
+      cluster_name: registry.state.cluster?.name ?? "",
+      ...(lineage === undefined ? {} : { lineage }),
+      contacts: this.#contacts(channel.remote),
+      join_index: index,
+    } satisfies JoinVerdict);
+    log.info({ joiner: channel.remote, uid, index, by, tokenId: token }, "a host joins");
+  }
+
+  #helloIn(channel: StrangerChannel, opening: unknown): JoinHello {
+    if (!Value.Check(JoinHello, opening)) {
+      const version = Value.Check(AnyVersion, opening) ? opening.v : JOIN_PROTOCOL_VERSION;
+      if (version === JOIN_PROTOCOL_VERSION) {
+        const reason = "it does not keep to the join protocol";
+        throw new AppError("peer_refused", { peer: channel.remote, reason });
+      }
+      throw new AppError("node_config_mismatch", {
+        setting: "join protocol version",
+        expected: String(JOIN_PROTOCOL_VERSION),
+        actual: String(version),
+      });
+    }
+    if (opening.member.peer !== channel.remote) {
+      throw new AppError("access_denied", {}, "the joiner does not have the peer id that it claims");
+    }
+    return opening;
+  }
+
+  /** Makes sure of the joiner. `offset`: how far its clock is ahead of this host's. */
+  async #examine(
+    channel: StrangerChannel,
+    hello: JoinHello,
+    { cluster, heardAt }: { readonly cluster: ClusterIdentity; readonly heardAt: number },
+  ): Promise<{ readonly examined: Examined; readonly offset: number }> {
+    const { clock, self } = this.#deps;
+    const joiner = channel.remote;
+    const examiner = await examinerOf(this.#deps, hello, clock.now());
+    const { clusterId, incarnation } = cluster;
+    const challenge: JoinChallenge = { ...examiner.challenge, cluster_id: clusterId, incarnation };
+    const askedAt = clock.now();
+    await channel.send(challenge);
+    const { proof, clock_ms } = await receive(channel, JoinProof, { timeoutMs: JOINER_MS_MAX });
+    this.#refuseGuesser(joiner); // Again: many conversations may have begun at once.
+    try {
+      const examined = examiner.check(proof, joinBinding(joiner, self, hello, challenge));
+      return {
+        examined,
+        offset: clockOffsetMs({ sentAt: hello.clock_ms, heardAt, askedAt, gotAt: clock_ms }),
+      };
+    } catch (error) {
+      if (!(error instanceof WrongProof)) throw error;
+      this.#failed.add(joiner);
+      throw error.refusal;
+    }
   }
 
   /** The cluster this agent may speak for. Throws not_in_cluster. */
-  async #cluster(): Promise<{ incarnation: number; clusterId: string; reference: User }> {
+  async #cluster(): Promise<ClusterIdentity> {
     const { isMember, identity, registry } = this.#deps;
     const cluster = isMember() ? await identity.cluster() : null;
-    const reference = firstUser(registry.state);
-    if (cluster === null || registry.state.cluster === null || reference === null) {
-      throw new AppError("not_in_cluster", {});
-    }
-    return { incarnation: cluster.incarnation, clusterId: cluster.clusterId, reference };
+    if (cluster === null || registry.state.cluster === null) throw new AppError("not_in_cluster", {});
+    return cluster;
   }
 
   #refuseGuesser(joiner: MemberId): void {
@@ -155,53 +201,61 @@ export class Sponsor {
     if (retry_after_s > 0) throw new AppError("too_many_attempts", { retry_after_s });
   }
 
-  #refuseMisfit({ member, want_uid }: JoinHello): void {
-    const { registry } = this.#deps;
-    const { state } = registry;
-    if (state.cluster?.rackAware === true && member.rack_id === null) {
-      throw new AppError("rack_id_required", { current_rack_ids: rackIds(state) });
+  /**
+   * Whether the cluster would take the host: the very rules by which the command is judged when it is applied. This agent's copy may be
+   * behind, so nobody is refused, or told that it may come, by a copy that was not just brought up to date.
+   */
+  async #judge(hello: JoinHello, command: CommandOf<"member.add">): Promise<void> {
+    const { registry, clock, isAlive } = this.#deps;
+    const judged = () => admission(registry.state, command, logTime(registry.state, clock.now()));
+    const misfit = (): void => {
+      const { voters } = registry.status().config;
+      refuseMisfit({ state: registry.state, voters, isAlive }, hello);
+    };
+    if (hello.rehearse !== true) {
+      try {
+        misfit();
+        if (judged().ok) return;
+      } catch {
+        // Below, once more.
+      }
     }
-    if (registry.status().config.voters.includes(member.peer)) {
-      // A voter that comes back without its log could elect a leader that lacks what it once acknowledged.
-      const text = `${member.name} is a voter of this cluster; remove it first, and join it with a new data directory`;
-      throw new AppError("member_exists", { peer: member.peer }, text);
-    }
-    if (want_uid !== undefined && state.members.get(member.peer)?.uid !== want_uid) {
-      const rule =
-        "this host never had that uid, and taking over another host's is not offered by this version";
-      throw new AppError("config_error", { field: "node.identity.uid", rule });
-    }
+    await registry.readBarrier({ timeoutMs: COMMIT_MS_MAX });
+    misfit();
+    const admitted = judged();
+    if (!admitted.ok) throw this.#refusal(admitted.refusal, command);
   }
 
   /** Writes the host down as a member. */
-  async #admit({ member, username }: JoinHello, signature: string): Promise<JoinVerdict> {
+  async #admit(
+    command: CommandOf<"member.add">,
+    by: string,
+  ): Promise<{ readonly index: number; readonly uid: number }> {
     const { registry } = this.#deps;
-    const { index, result } = await registry.submit(
-      { type: "member.add", member: Value.Clean(NewMember, structuredClone(member)) as NewMember },
-      { by: username, timeoutMs: COMMIT_MS_MAX },
-    );
-    if (!result.ok) throw AppError.of(result.refusal);
-    return {
-      server_signature: signature,
-      uid: Number(result.value["uid"]),
-      cluster_name: registry.state.cluster?.name ?? "",
-      contacts: this.#contacts(member.peer),
-      join_index: index,
-    };
+    const { index, result } = await registry.submit(command, { by, timeoutMs: COMMIT_MS_MAX });
+    if (!result.ok) throw this.#refusal(result.refusal, command);
+    return { index, uid: Number(result.value["uid"]) };
   }
 
-  /** Whom the new member may pull the registry from: this agent, the voters, the others, as many as a frame takes. */
+  /** In words; what is wrong with a token is told more exactly than the registry does. */
+  #refusal(refusal: Refusal, { token, member }: CommandOf<"member.add">): AppError {
+    const { registry, clock } = this.#deps;
+    const { state } = registry;
+    const told =
+      refusal.kind === "access_denied" && token !== undefined
+        ? tokenRefusal(state, state.tokens.get(token), member.peer, clock.now())
+        : null;
+    return told ?? AppError.of(refusal);
+  }
+
+  /** Whom the new member may pull the registry from: as many as a frame takes. */
   #contacts(joiner: MemberId): JoinVerdict["contacts"] {
     const { registry, self } = this.#deps;
     const { voters } = registry.status().config;
-    const rank = ({ peer }: Member): number => (peer === self ? 0 : voters.includes(peer) ? 1 : 2);
-    const members = [...registry.state.members.values()]
-      .filter(({ peer }) => peer !== joiner)
-      .toSorted((a, b) => rank(a) - rank(b) || a.uid - b.uid);
     const contacts: JoinVerdict["contacts"] = [];
     let bytes = 0;
-    for (const { peer, mesh_addrs } of members) {
-      const one = { peer, mesh_addrs: [...mesh_addrs] };
+    for (const { peer, meshAddrs } of contactsIn(registry.state, { self, voters, without: joiner })) {
+      const one = { peer, mesh_addrs: [...meshAddrs] };
       bytes += JSON.stringify(one).length;
       if (bytes > JOIN_FRAME_BYTES_MAX / 2 && contacts.length > 0) break;
       contacts.push(one);
@@ -210,12 +264,15 @@ export class Sponsor {
   }
 }
 
-/** The user that was first: on all agents the same, for as long as it exists. */
-function firstUser(state: Readonly<RegistryState>): User | null {
-  return [...state.users.values()].toSorted((a, b) => a.uid - b.uid)[0] ?? null;
-}
-
-function rackIds(state: Readonly<RegistryState>): readonly string[] {
-  const ids = [...state.members.values()].flatMap(({ rack_id }) => (rack_id === null ? [] : [rack_id]));
-  return [...new Set(ids)].toSorted(byText);
+function commandOf(
+  { member, want_uid, override_rack_id }: JoinHello,
+  token: string | undefined,
+): CommandOf<"member.add"> {
+  return {
+    type: "member.add",
+    member: Value.Clean(NewMember, structuredClone(member)) as NewMember,
+    ...(want_uid === undefined ? {} : { want_uid }),
+    ...(override_rack_id === undefined ? {} : { override_rack_id }),
+    ...(token === undefined ? {} : { token }),
+  };
 }

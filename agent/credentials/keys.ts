@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
 import { KEY_BYTES } from "./kdf.ts";
 
@@ -34,4 +34,16 @@ export function fromBase64(text: string): Buffer {
 
 export function toBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("base64");
+}
+
+/** Byte by byte; of the length of `b`. */
+export function xor(a: Uint8Array, b: Uint8Array): Buffer {
+  return Buffer.from(b.map((byte, i) => byte ^ (a[i] ?? 0)));
+}
+
+const NONCE_BYTES = 24;
+
+/** 192 random bits, base64. */
+export function newNonce(): string {
+  return toBase64(randomBytes(NONCE_BYTES));
 }

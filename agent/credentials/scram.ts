@@ -1,6 +1,14 @@
-import { randomBytes } from "node:crypto";
-
-import { clientKeyOf, fromBase64, hmac, sameKey, serverKeyOf, storedKeyOf, toBase64 } from "./keys.ts";
+import {
+  clientKeyOf,
+  fromBase64,
+  hmac,
+  newNonce,
+  sameKey,
+  serverKeyOf,
+  storedKeyOf,
+  toBase64,
+  xor,
+} from "./keys.ts";
 import { KEY_BYTES, type ScryptCost, type ScryptQueue } from "./kdf.ts";
 import type {
   Credentials,
@@ -18,7 +26,6 @@ import type { PasswordVerifier } from "#shared/registry/command.ts";
 
 /** Names the protocol in what is signed, so that no signature of another one fits. */
 const LABEL = "muster SCRAM-SHA-256 with scrypt, 1";
-const NONCE_BYTES = 24;
 const SALT_BYTES = 16;
 /** Least cost a client accepts: a false server must not get a proof that is cheap to guess the password from. */
 const N_MIN = 1 << 14;
@@ -106,13 +113,4 @@ function decoy(username: string, reference: PasswordVerifier): PasswordVerifier 
 function authMessage(first: ScramFirst, challenge: ScramChallenge, binding: ScramBinding): string {
   const { nonce, salt, n, r, p } = challenge;
   return canonicalJson([LABEL, first.username, first.nonce, nonce, salt, n, r, p, binding]);
-}
-
-function newNonce(): string {
-  return toBase64(randomBytes(NONCE_BYTES));
-}
-
-/** Byte by byte; of the length of `b`. */
-function xor(a: Uint8Array, b: Uint8Array): Buffer {
-  return Buffer.from(b.map((byte, i) => byte ^ (a[i] ?? 0)));
 }

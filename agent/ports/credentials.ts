@@ -1,4 +1,5 @@
-import type { PasswordVerifier } from "#shared/registry/command.ts";
+import type { EpochMs } from "#shared/lib/time.ts";
+import type { PasswordVerifier, TokenKeys } from "#shared/registry/command.ts";
 
 /** A user's name and password as a caller gave them. Never logged, never stored. */
 export interface Credentials {
@@ -65,4 +66,63 @@ export interface Scram {
    * same on all agents of a cluster: it gives an unknown user's cost parameters and the secret for a lasting salt.
    */
   server(first: ScramFirst, user: PasswordVerifier | null, reference: PasswordVerifier): ScramServer;
+}
+
+/** A fresh join token, and what the cluster keeps of it. */
+export interface DrawnToken {
+  /** Names it in lists; no secret. */
+  readonly id: string;
+  /** 256 random bits, base64url. */
+  readonly secret: string;
+  readonly keys: TokenKeys;
+}
+
+/**
+ * Mutual proof of a join token's secret: SCRAM's keys and exchange (RFC 5802, section 3) without its slow hash, which only weak
+ * secrets need. What is signed is the binding alone; it holds both sides' nonces.
+ */
+export interface TokenSecrets {
+  draw(): DrawnToken;
+  /** The side that has the secret. */
+  prove(secret: string, binding: ScramBinding): ScramProof;
+  /**
+   * The side that has the keys: its signature (base64) when the proof is right, else null. Constant-time. `null` stands for a
+   * token that is not known; it takes as long.
+   */
+  check(keys: TokenKeys | null, proof: string, binding: ScramBinding): string | null;
+}
+
+/** A certificate and its key, ready to be shown. */
+export interface CertificateHolder {
+  /** The certificate and those of its issuers that came with it, in PEM and with nothing else in it. */
+  readonly chain: string;
+  /** Signs with the key; base64. */
+  sign(binding: ScramBinding): string;
+}
+
+/** Proof by X.509 certificates (RFC 5280) with RSA, EC or Ed25519 keys. */
+export interface Certificates {
+  /** Throws config_error naming credentials.client_cert or credentials.client_key when they cannot be read or do not fit. */
+  holder(pem: { readonly certificate: string; readonly key: string }): CertificateHolder;
+  /** Throws config_error naming credentials.trusted_ca when there is no certificate in it. */
+  demandAuthorities(pem: string): void;
+  /**
+   * The common name of whoever signed the binding with the key of this chain's first certificate. Throws access_denied with the
+   * reason when the signature is wrong, or the chain leads to none of `trustedCa`, or a certificate in it is not valid at `at`.
+   */
+  holderOf(shown: {
+    readonly chain: string;
+    readonly signature: string;
+    readonly binding: ScramBinding;
+    readonly trustedCa: string;
+    readonly at: EpochMs;
+  }): string;
+}
+
+/** The ways to prove that one may join, beside a password. */
+export interface JoinProofs {
+  /** 192 random bits, base64: what makes one conversation unlike any other. */
+  nonce(): string;
+  readonly tokens: TokenSecrets;
+  readonly certificates: Certificates;
 }

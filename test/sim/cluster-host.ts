@@ -10,6 +10,7 @@ import { watchCore } from "./cluster-watch.ts";
 import { NoClusterYet, type Contact } from "#agent/bootstrap/contact.ts";
 import type { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import type { Departure } from "#agent/bootstrap/departure.ts";
+import { joinProofs } from "#agent/credentials/join-proofs.ts";
 import {
   buildBootstrap,
   buildDeparture,
@@ -121,13 +122,17 @@ export class SimHost {
       part,
       passwords: credentials,
       scram: credentials,
+      proofs: joinProofs(),
       backups: new FakeBackups(),
       random: () => prng.next(),
       packing: {
         pack: (body: Uint8Array) => Promise.resolve(body),
         unpack: (packed: Uint8Array) => Promise.resolve(packed),
       },
-      checkFolder: () => clock.sleep(1),
+      checkFolder: async () => {
+        await clock.sleep(1);
+        return { totalBytes: null };
+      },
       newClusterId: () => world.newClusterId(),
       createCore: (...args: ConstructorParameters<typeof RaftCore>) => {
         takesPart += 1;

@@ -1,22 +1,39 @@
-import { answering } from "#agent/bootstrap/answering.ts";
+import { answering, IS_SELF, type Answered } from "#agent/bootstrap/answering.ts";
 import type { Contact } from "#agent/bootstrap/contact.ts";
-import { apply, type Application, type Granted } from "#agent/bootstrap/conversation.ts";
+import {
+  authenticate,
+  rehearsed,
+  verdictOf,
+  type Application,
+  type Proven,
+} from "#agent/bootstrap/conversation.ts";
 import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
+import type { JoinVerdict } from "#agent/bootstrap/join-messages.ts";
 import { preflight, type Preflight } from "#agent/bootstrap/preflight.ts";
+import { mayTrust, proverOf, type Prover } from "#agent/bootstrap/prover.ts";
 import { AttemptFailed, failureOf } from "#agent/bootstrap/refusal.ts";
 import { takeBack } from "#agent/bootstrap/take-back.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
-import { mayPass, toFailure } from "#shared/bootstrap/failure.ts";
+import type { PeerAddresses, StrangerChannel } from "#agent/ports/transport.ts";
+import { mayPass } from "#shared/bootstrap/failure.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
-import { AppError } from "#shared/errors/app-error.ts";
+import { AppError, isKind } from "#shared/errors/app-error.ts";
+import type { NewMember } from "#shared/registry/command.ts";
 
 /** Longest the joiner may take to pull the registry up to its own joining. Milliseconds. */
 const CATCH_UP_MS_MAX = 60_000;
 /** Wait before the second try; doubles, up to the caller's `retry_time`. Milliseconds. */
 const FIRST_WAIT_MS = 1000;
 
+type JoinDeps = BootstrapDeps & { readonly contact: Contact };
+
 /** One address that was tried, and why it did not help. */
 type Tried = { readonly address: string; readonly cause: string };
+
+/** What the cluster granted. */
+interface Granted extends Proven {
+  readonly verdict: JoinVerdict;
+}
 
 /**
  * Makes this host a member of the cluster at one of the named addresses. Resolves once it holds the registry up to its own
@@ -24,17 +41,24 @@ type Tried = { readonly address: string; readonly cause: string };
  * same uid next time, and it stays out of elections until its bootstrap is completed (see announce.ts).
  */
 export async function joinCluster(
-  deps: BootstrapDeps & { readonly contact: Contact },
+  deps: JoinDeps,
   request: BootstrapRequest,
   signal: AbortSignal,
 ): Promise<ClusterIdentity> {
-  const { member, chosen } = await preflight(deps, request, signal);
-  const { credentials, identity } = request;
-  const application: Application = { member, credentials, wantUid: identity.uid };
+  const { step } = deps;
+  const { member, chosen } = await step("preflight", () => preflight(deps, request, signal));
+  const application = applicationOf(request, member);
+  const prover = proverOf(deps, request.credentials);
+  const converse = async (channel: StrangerChannel): Promise<Granted> => {
+    const proven = await step("authenticate", () =>
+      authenticate({ prover, clock: deps.clock }, channel, application, signal),
+    );
+    return { ...proven, verdict: await step("admit", () => verdictOf(channel, signal)) };
+  };
   for (let tries = 0; ; tries += 1) {
     try {
-      const granted = await seek(deps, request, application, signal);
-      return await enter(deps, granted, chosen, signal);
+      const granted = await seek(deps, request, prover, converse, signal);
+      return await step("catch_up", () => enter(deps, granted, chosen, signal));
     } catch (error) {
       signal.throwIfAborted();
       const failure = failureOf(error, deps.log);
@@ -48,25 +72,52 @@ export async function joinCluster(
   }
 }
 
-/** Asks the named addresses, the first to answer first, until one lets this host in or refuses for good. */
-async function seek(
-  deps: BootstrapDeps & { readonly contact: Contact },
-  { nodes, clusterName, apiPort }: BootstrapRequest,
-  application: Application,
+/** Resolves when the cluster would let this host in now; it is really asked. Rejects with why it would not. Changes nothing. */
+export async function rehearseJoin(
+  deps: JoinDeps,
+  request: BootstrapRequest,
   signal: AbortSignal,
-): Promise<Granted> {
-  // Without addresses the cluster's name is to be resolved: seed 003's documentation of rack-zone awareness.
-  const addresses = nodes.length === 0 && clusterName !== undefined ? [clusterName] : nodes;
+): Promise<void> {
+  const { member } = await preflight(deps, request, signal);
+  const application: Application = { ...applicationOf(request, member), rehearse: true };
+  const prover = proverOf(deps, request.credentials);
+  const converse = async (channel: StrangerChannel): Promise<void> => {
+    await authenticate({ prover, clock: deps.clock }, channel, application, signal);
+    await rehearsed(channel, signal);
+  };
+  await seek(deps, request, prover, converse, signal);
+}
+
+function applicationOf(
+  { clusterName, identity, requiredVersion }: BootstrapRequest,
+  member: NewMember,
+): Application {
+  const { uid, overrideRackId } = identity;
+  return {
+    member,
+    ...(uid === undefined ? {} : { want_uid: uid }),
+    ...(overrideRackId === undefined ? {} : { override_rack_id: overrideRackId }),
+    ...(clusterName === undefined ? {} : { cluster_name: clusterName }),
+    ...(requiredVersion === undefined ? {} : { required_version: requiredVersion }),
+  };
+}
+
+/** Talks to the agents at the named addresses, the first to answer first, until one gives a result or refuses for good. */
+async function seek<T>(
+  deps: JoinDeps,
+  request: BootstrapRequest,
+  prover: Prover,
+  converse: (channel: StrangerChannel) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
   const tried: Tried[] = [];
-  for await (const { address, found } of answering(deps, addresses, apiPort, signal)) {
-    if (found instanceof Error) {
-      tried.push({ address, cause: found.message });
-    } else if (found.peer === deps.host.peer) {
-      tried.push({ address, cause: "that is this host itself" });
-    } else {
+  const found = candidates(deps, request, prover, signal);
+  try {
+    for (;;) {
+      const { address, target } = await deps.step("contact", () => nextOf(found, deps, prover, tried));
       try {
-        await using channel = await deps.transport.openJoin(found, signal);
-        return await apply(deps, channel, application, signal);
+        await using channel = await reach(deps, target, signal);
+        return await converse(channel);
       } catch (error) {
         signal.throwIfAborted();
         const failure = failureOf(error, deps.log);
@@ -74,8 +125,65 @@ async function seek(
         tried.push({ address, cause: failure.details.message });
       }
     }
+  } finally {
+    await found.return();
   }
-  throw new AttemptFailed(toFailure(new AppError("connect_error", { tried })));
+}
+
+/**
+ * Everybody who may be of the cluster. A token's own peers are on the mesh and need no API; addresses that were named as well may tell
+ * where else they are.
+ */
+async function* candidates(
+  deps: JoinDeps,
+  { nodes, clusterName, apiPort, credentials }: BootstrapRequest,
+  { token }: Prover,
+  signal: AbortSignal,
+): AsyncGenerator<Answered, void, undefined> {
+  for (const found of token?.peers ?? []) yield { address: found.meshAddrs[0] ?? found.peer, found };
+  // Without addresses the cluster's name is to be resolved: seed 003's documentation of rack-zone awareness.
+  const byName = token === null && nodes.length === 0 && clusterName !== undefined;
+  const { trustedCa = "" } = credentials;
+  const contact: Contact = (address, port, until) => deps.contact(address, port, until, { trustedCa });
+  yield* answering(
+    { contact, clock: deps.clock, self: deps.host.peer },
+    byName ? [clusterName] : nodes,
+    apiPort,
+    signal,
+  );
+}
+
+/** The next one that may be talked to; notes why the others may not. Rejects with connect_error when there is none left. */
+async function nextOf(
+  candidates: AsyncGenerator<Answered, void, undefined>,
+  { host }: JoinDeps,
+  prover: Prover,
+  tried: Tried[],
+): Promise<{ readonly address: string; readonly target: PeerAddresses }> {
+  for (;;) {
+    const { done, value } = await candidates.next();
+    if (done === true) throw new AppError("connect_error", { tried });
+    const { address, found } = value;
+    if (found instanceof Error) tried.push({ address, cause: found.message });
+    else if (found.peer === host.peer) tried.push({ address, cause: IS_SELF });
+    else if (!mayTrust(prover, found.peer)) {
+      tried.push({ address, cause: `the agent there (${found.peer}) is none of those that the token names` });
+    } else return { address, target: found };
+  }
+}
+
+async function reach(
+  { transport }: JoinDeps,
+  target: PeerAddresses,
+  signal: AbortSignal,
+): Promise<StrangerChannel> {
+  try {
+    return await transport.openJoin(target, signal);
+  } catch (error) {
+    if (!isKind(error, "peer_unreachable")) throw error;
+    const where = target.meshAddrs.length === 0 ? "no address" : target.meshAddrs.join(", ");
+    throw new AppError("peer_unreachable", error.facts, `${error.message} on the mesh (${where})`);
+  }
 }
 
 /** Becomes a member that follows, and waits until the registry is here. */
@@ -88,7 +196,15 @@ async function enter(
   const contacts = verdict.contacts
     .filter(({ peer }) => peer !== deps.host.peer)
     .map(({ peer, mesh_addrs }) => ({ peer, meshAddrs: mesh_addrs }));
-  const identity: ClusterIdentity = { clusterId, incarnation, uid: verdict.uid, contacts, ...chosen };
+  const { uid, lineage } = verdict;
+  const identity: ClusterIdentity = {
+    clusterId,
+    incarnation,
+    ...(lineage === undefined ? {} : { lineage }),
+    uid,
+    contacts,
+    ...chosen,
+  };
   const { runtime } = deps;
   try {
     await runtime.follow(identity);

@@ -4,6 +4,7 @@ import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import { unrecorded } from "#agent/bootstrap/steps.ts";
 import { Sponsor } from "#agent/bootstrap/sponsor.ts";
 import type { Contact } from "#agent/bootstrap/contact.ts";
+import { joinProofs } from "#agent/credentials/join-proofs.ts";
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
 import { ScramSha256 } from "#agent/credentials/scram.ts";
@@ -33,6 +34,7 @@ const N = 1024;
 const kdf = new ScryptQueue();
 export const passwords = new ScryptPasswords({ kdf }, { n: N });
 export const scram = new ScramSha256({ kdf }, { nMin: N });
+export const proofs = joinProofs();
 
 type RuntimeStep = "found" | "follow" | "copy" | "recover" | "forget";
 
@@ -188,6 +190,7 @@ export class FakeHost {
       inventory: this.inventory,
       passwords,
       scram,
+      proofs,
       backups: this.backups,
       step: unrecorded,
       clock: this.clock,
@@ -220,9 +223,12 @@ export class FakeHost {
       registry,
       identity,
       scram,
+      proofs,
       clock,
       log,
       isMember,
+      isAlive: () => false,
+      answerCopy: () => Promise.reject(new Error("this test asks for no copies")),
     });
     sponsor.start();
     return sponsor;

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
-import { scram } from "./fake-host.ts";
+import { proofs, scram } from "./fake-host.ts";
 import { FakeStrangers } from "./fake-strangers.ts";
 import { Inquiry } from "#agent/bootstrap/inquiry.ts";
 import { Sponsor } from "#agent/bootstrap/sponsor.ts";
@@ -47,9 +47,12 @@ function answers(peer: string, registry = others, identity: ClusterIdentity | nu
     registry,
     identity: { ...openMemoryStores(new MemoryDisk()).identity, cluster: () => Promise.resolve(identity) },
     scram,
+    proofs,
     clock,
     log: new RecordingLog(),
     isMember: () => true,
+    isAlive: () => true,
+    answerCopy: () => Promise.reject(new Error("nobody asks for copies here")),
   });
   sponsor.start();
 }

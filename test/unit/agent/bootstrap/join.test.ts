@@ -7,7 +7,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeHost, FOUNDER, passwords, request, scram } from "./fake-host.ts";
 import { CUT, FakeStrangers, type Said } from "./fake-strangers.ts";
 import { joinBinding } from "#agent/bootstrap/binding.ts";
-import type { JoinChallenge, JoinHello, JoinRefusal } from "#agent/bootstrap/join-messages.ts";
+import {
+  JOIN_PROTOCOL_VERSION,
+  type JoinChallenge,
+  type JoinHello,
+  type JoinRefusal,
+} from "#agent/bootstrap/join-messages.ts";
 import { memberOf } from "#agent/bootstrap/preflight.ts";
 import type { Wire } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
@@ -96,7 +101,7 @@ describe("with the right password", () => {
     await attempt(joiner);
     const { stored_key, server_key } = registry().state.users.get("admin")?.verifier ?? {};
     for (const secret of [PASSWORD, stored_key, server_key]) expect(said.join()).not.toContain(secret);
-    expect(said).toHaveLength(4);
+    expect(said).toHaveLength(5);
     expect(JSON.stringify([joiner.disk.durable, joiner.log.lines, founder.log.lines])).not.toContain(
       PASSWORD,
     );
@@ -223,7 +228,7 @@ describe("refused for good", () => {
       ...status,
       config: { voters: [FOUNDER, joiner.peer], outgoing: [], learners: [] },
     });
-    expect(await attempt(joiner)).toMatchObject(failure("internal_error", { peer: joiner.peer }));
+    expect(await attempt(joiner)).toMatchObject(failure("config_error", { field: "node.identity.uid" }));
     expect(registry().state.members.has(joiner.peer)).toBe(false);
   });
 
@@ -336,7 +341,7 @@ describe("what may pass", () => {
 });
 
 describe("a conversation that breaks", () => {
-  test.each([0, 1, 2, 3])(
+  test.each([0, 1, 2, 3, 4])(
     "at message %i leaves `error`, blocks nobody, and the next attempt succeeds",
     async (broken) => {
       strangers.meddle = ({ count, body }) => (count === broken ? CUT : body);
@@ -353,7 +358,7 @@ describe("a conversation that breaks", () => {
     },
   );
 
-  test.each([0, 1, 2, 3])(
+  test.each([0, 1, 2, 3, 4])(
     "into nonsense at message %i leaves `error` and nothing written by the joiner",
     async (broken) => {
       strangers.meddle = ({ count, body }) => (count === broken ? { nonsense: [1, 2, 3] } : body);
@@ -418,7 +423,7 @@ describe("somebody in the middle", () => {
   };
 
   test.each<[string, number, readonly string[], Wire]>([
-    ["user", 0, ["username"], "nobody"],
+    ["user", 0, ["means", "username"], "nobody"],
     ["nonce", 0, ["client_nonce"], "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"],
     ["clock", 0, ["clock_ms"], 0],
     ["name", 0, ["member", "name"], "other-host"],
@@ -456,6 +461,7 @@ describe("somebody in the middle", () => {
       await victim.send(await real.receive(waiting));
       await real.send(await victim.receive(waiting));
       await victim.send(await real.receive(waiting));
+      await victim.send(await real.receive(waiting));
     });
     joiner.contacts.set(
       "10.0.0.66",
@@ -474,8 +480,8 @@ describe("somebody in the middle", () => {
     await using real = await strangers.transportOf(evil, []).openJoin(target, AbortSignal.timeout(10_000));
     const client = scram.client({ username: "admin", password: PASSWORD });
     const hello: JoinHello = {
-      v: 1,
-      username: "admin",
+      v: JOIN_PROTOCOL_VERSION,
+      means: { by: "password", username: "admin" },
       client_nonce: client.first.nonce,
       clock_ms: founder.clock.now(),
       member: memberOf(joiner.deps, JOIN),
@@ -495,7 +501,10 @@ describe("somebody in the middle", () => {
       await victim.send({ nonce: "AAAA", salt, n: 1024, r: 8, p: 1, cluster_id: "evil", incarnation: 1 });
       await victim.receive(waiting);
       await victim.send({
+        accepted: true,
         server_signature: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+      });
+      await victim.send({
         uid: 1,
         cluster_name: "evil",
         contacts: [{ peer: evil, mesh_addrs: [] }],
@@ -514,14 +523,14 @@ describe("somebody in the middle", () => {
 });
 
 test("what is signed names both peers, the cluster and every word", () => {
-  const hello = { v: 1, username: "admin" } as JoinHello;
+  const hello = { v: 2, means: { by: "password", username: "admin" } } as JoinHello;
   const challenge = { nonce: "n", cluster_id: "c" } as JoinChallenge;
   const signed = (...given: Parameters<typeof joinBinding>) => JSON.stringify(joinBinding(...given));
   const all = [
     signed("a", "b", hello, challenge),
     signed("x", "b", hello, challenge),
     signed("a", "x", hello, challenge),
-    signed("a", "b", { ...hello, username: "x" }, challenge),
+    signed("a", "b", { ...hello, means: { by: "token", id: "x" } }, challenge),
     signed("a", "b", hello, { ...challenge, cluster_id: "x" }),
     signed("a", "b", hello, { ...challenge, nonce: "x" }),
   ];
