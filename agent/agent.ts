@@ -201,6 +201,10 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
       clock,
       log: part("api"),
       incarnation: () => cluster.identity?.incarnation ?? null,
+      packBackup: () => {
+        if (cluster.identity === null) throw new AppError("not_in_cluster", {});
+        return backups.pack(replica.state, cluster.identity);
+      },
       metrics: new AgentMetrics(
         { registry: replica, membership, bootstrap, transport: mesh, backups },
         { version: SOFTWARE_VERSION },

@@ -1,6 +1,7 @@
 import { demand, type Target } from "#agent/cli/client.ts";
 import { table } from "#agent/cli/print.ts";
 import { checked } from "#shared/contract/check.ts";
+import { epochMs, isoSeconds } from "#shared/lib/time.ts";
 import { Cluster, Leader, Left, type ClusterPatch } from "#shared/contract/native.ts";
 
 /** The cluster and its settings, as the asked agent knows them. */
@@ -32,13 +33,17 @@ export function leaveCluster(target: Target): Promise<Left> {
   return demand(target, "POST", "/muster/v1/leave", (body) => checked(Left, body));
 }
 
-export function clusterTable({ id, name, rack_aware, settings }: Cluster): string {
+export function clusterTable(cluster: Cluster): string {
+  const { id, name, rack_aware, incarnation, recovered_at_ms, settings } = cluster;
+  const recovered = recovered_at_ms === null ? "" : `, recovered ${isoSeconds(epochMs(recovered_at_ms))}`;
   const rows: (readonly [string, string])[] = [
     ["name", name],
     ["id", id],
+    ["incarnation", `${incarnation}${recovered}`],
     ["rack-aware", rack_aware ? "yes" : "no"],
     ["candidate pool size", String(settings.candidate_pool_size)],
     ["failed after", `${settings.failed_after_ms} ms`],
+    ["repair policy", settings.repair_policy],
   ];
   return table(["", ""], rows).split("\n").slice(1).join("\n");
 }

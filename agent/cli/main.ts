@@ -1,24 +1,19 @@
-import { readFile } from "node:fs/promises";
-
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 
 import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 
 import { changeCluster, clusterTable, handOver, leaveCluster, readCluster } from "./cluster.ts";
-import { NoAnswer, type Credentials, type Target } from "./client.ts";
+import { NoAnswer } from "./client.ts";
+import { connecting, print, targetOf, wholeNumber, type Connection } from "./connection.ts";
 import { DevRefused } from "./dev/layout.ts";
 import { runDev } from "./dev/run.ts";
 import { listMembers, membersTable, removeMember } from "./members.ts";
 import { readStatus, statusTable } from "./status.ts";
 
-const DEFAULT_SOCKET = "unix:/run/muster/muster.sock";
-
-interface Connection {
-  readonly url: string;
-  readonly user?: string;
-  readonly passwordFile?: string;
-  readonly insecure?: true;
-  readonly json?: true;
+interface Settings {
+  readonly candidatePoolSize?: number;
+  readonly failedAfterMs?: number;
+  readonly repairPolicy?: "replace" | "open";
 }
 
 const program = new Command("muster")
@@ -86,11 +81,18 @@ connecting(cluster.command("get").description("show the cluster and its settings
 connecting(cluster.command("set").description("change settings of the cluster"))
   .option("--candidate-pool-size <n>", "how many members vote or stand by at most", wholeNumber(1, 1024))
   .option("--failed-after-ms <ms>", "how long a dead member is waited for", wholeNumber(1000, 86_400_000))
-  .action(async (options: Connection & { candidatePoolSize?: number; failedAfterMs?: number }) => {
-    const { candidatePoolSize, failedAfterMs } = options;
+  .addOption(
+    new Option(
+      "--repair-policy <policy>",
+      "who may join while a member has failed: only hosts that take its place, or any",
+    ).choices(["replace", "open"]),
+  )
+  .action(async (options: Connection & Settings) => {
+    const { candidatePoolSize, failedAfterMs, repairPolicy } = options;
     const changed = await changeCluster(await targetOf(options), {
       ...(candidatePoolSize === undefined ? {} : { candidate_pool_size: candidatePoolSize }),
       ...(failedAfterMs === undefined ? {} : { failed_after_ms: failedAfterMs }),
+      ...(repairPolicy === undefined ? {} : { repair_policy: repairPolicy }),
     });
     print(options, changed, () => clusterTable(changed));
   });
@@ -101,43 +103,4 @@ try {
   if (!(error instanceof NoAnswer || error instanceof DevRefused)) throw error;
   process.stderr.write(`muster: ${error.message}\n`);
   process.exitCode = 1;
-}
-
-/** The flags of every command that asks an agent. */
-function connecting(command: Command): Command {
-  return command
-    .addOption(
-      new Option("--url <url>", "the agent to ask: https://…, http://… or unix:PATH").default(DEFAULT_SOCKET),
-    )
-    .option("--user <name>", "user name")
-    .option("--password-file <file>", "file with the user's password")
-    .option("--insecure", "accept a self-signed certificate")
-    .option("--json", "print JSON");
-}
-
-async function targetOf({ url, user, passwordFile, insecure }: Connection): Promise<Target> {
-  return { url, credentials: await readCredentials(user, passwordFile), insecure: insecure === true };
-}
-
-async function readCredentials(user?: string, passwordFile?: string): Promise<Credentials | null> {
-  if (user === undefined && passwordFile === undefined) return null;
-  if (user === undefined || passwordFile === undefined) {
-    throw new NoAnswer("--user and --password-file go together");
-  }
-  const password = await readFile(passwordFile, "utf8").catch(() => {
-    throw new NoAnswer(`${passwordFile} cannot be read`);
-  });
-  return { username: user, password: password.replace(/\n$/, "") };
-}
-
-function print(options: Connection, value: unknown, readable: () => string): void {
-  process.stdout.write(`${options.json === true ? JSON.stringify(value, null, 2) : readable()}\n`);
-}
-
-function wholeNumber(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(`a whole number from ${low} to ${high}.`);
-  };
 }

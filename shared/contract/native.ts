@@ -52,6 +52,8 @@ export const Member = Type.Object({
   liveness: Liveness,
   /** Since when the cluster counts it as failed: dead for longer than the grace. One answer for all, unlike liveness. */
   failed_since_ms: Nullable(Type.Integer()),
+  /** When it took the place of a host that had failed; null: it joined as itself. */
+  took_over_at_ms: Nullable(Type.Integer()),
   addr: Type.String(),
   external_addrs: Texts,
   api_urls: Texts,
@@ -70,17 +72,25 @@ export type Member = Static<typeof Member>;
 export const MemberList = Type.Object({ members: Type.Array(Member) });
 export type MemberList = Static<typeof MemberList>;
 
+const RepairPolicy = Type.Enum(["replace", "open"]);
+
 /** GET and PATCH cluster: one record of the registry and nothing else, so that its ETag is what If-Match compares. */
 export const Cluster = Type.Object({
   id: Type.String(),
   name: Type.String(),
   rack_aware: Type.Boolean(),
   created_at_ms: Type.Integer(),
+  /** 1 at first; each recovery adds one. */
+  incarnation: Type.Integer(),
+  /** When the cluster was last recovered from a copy; null: never. */
+  recovered_at_ms: Nullable(Type.Integer()),
   settings: Type.Object({
     /** How many members at most vote or stand by to vote. */
     candidate_pool_size: Type.Integer(),
     /** How long a member must be dead before it counts as failed. */
     failed_after_ms: Type.Integer(),
+    /** While a member counts as failed: `replace`: only hosts that take its place may join; `open`: any may. */
+    repair_policy: RepairPolicy,
   }),
 });
 export type Cluster = Static<typeof Cluster>;
@@ -93,6 +103,7 @@ export const ClusterPatch = Type.Object(
         {
           candidate_pool_size: Type.Optional(Type.Integer({ minimum: 1, maximum: MEMBERS_MAX })),
           failed_after_ms: Type.Optional(Type.Integer({ minimum: 1000, maximum: 86_400_000 })),
+          repair_policy: Type.Optional(RepairPolicy),
         },
         { additionalProperties: false },
       ),
@@ -144,6 +155,7 @@ export const AgentStatus = Type.Object({
     action: Nullable(Type.String()),
     started_at_ms: Nullable(Type.Integer()),
     ended_at_ms: Nullable(Type.Integer()),
+    /** Of the last attempt; of a member: of the recovery that it last tried. */
     error_code: Nullable(Type.String()),
     error_details: Nullable(Type.Record(Type.String(), Type.Unknown())),
   }),
@@ -153,6 +165,8 @@ export const AgentStatus = Type.Object({
       name: Type.String(),
       rack_aware: Type.Boolean(),
       created_at_ms: Type.Integer(),
+      incarnation: Type.Integer(),
+      recovered_at_ms: Nullable(Type.Integer()),
       members: Type.Integer(),
       /** Names of the hosts that the cluster counts as failed. */
       failed: Texts,

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 
 import type { AgentInfo, WriteContext } from "#agent/api/ports.ts";
+import { packBackup } from "#agent/backup/form.ts";
 import { AgentMetrics } from "#agent/metrics/agent-metrics.ts";
 import { createServer, type ServerOptions } from "#agent/api/server.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
@@ -140,6 +141,11 @@ export class FakeApi implements AsyncDisposable {
         log,
         passwords,
         incarnation: () => 1,
+        packBackup: () => {
+          const identity = { clusterId: registry.state.cluster?.id ?? "", incarnation: 1 };
+          const maker = { host: agent.name, softwareVersion: SOFTWARE_VERSION, at: clock.now() };
+          return packBackup(registry.state, identity, maker).text;
+        },
         metrics: new AgentMetrics(
           {
             registry,

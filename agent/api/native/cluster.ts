@@ -28,15 +28,18 @@ export const clusterRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; quer
 
 function toCluster({ registry: { cluster } }: Queries): Cluster {
   if (cluster === null) throw new AppError("not_in_cluster", {});
-  const { id, name, rackAware, createdAt, settings } = cluster;
+  const { id, name, rackAware, createdAt, incarnation, recoveredAt, settings } = cluster;
   return {
     id,
     name,
     rack_aware: rackAware,
     created_at_ms: createdAt,
+    incarnation,
+    recovered_at_ms: recoveredAt,
     settings: {
       candidate_pool_size: settings.candidatePoolSize,
       failed_after_ms: settings.failedAfterMs,
+      repair_policy: settings.repairPolicy,
     },
   };
 }

@@ -19,6 +19,11 @@ export const READ: FastifyContextConfig = {
 
 export const READ_CLUSTER: FastifyContextConfig = { dialect: "native", gate: READS_REGISTRY };
 export const WRITE: FastifyContextConfig = { dialect: "native", gate: CHANGES_REGISTRY };
+/** Administrators only, for it holds password verifiers; with a majority or without. */
+export const TAKE_BACKUP: FastifyContextConfig = {
+  dialect: "native",
+  gate: { before: "member", auth: "write", needs: "nothing" },
+};
 
 // Who leads, who lives and what hosts have is not in the registry.
 export const READ_MEMBERS: FastifyContextConfig = {

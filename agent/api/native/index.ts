@@ -5,6 +5,7 @@ import { registerErrorForm } from "#agent/api/wire.ts";
 import type { Metrics } from "#agent/ports/metrics.ts";
 
 import { toNativeError } from "./errors.ts";
+import { backupRoutes } from "./backup.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
@@ -23,6 +24,8 @@ export interface NativeDeps extends ApiDeps {
   /** The cluster's incarnation as this agent has it on disk; null before it is in a cluster. */
   readonly incarnation: () => number | null;
   readonly metrics: Metrics;
+  /** This agent's copy of the registry, as of now, as a backup. Throws not_in_cluster. */
+  readonly packBackup: () => string;
 }
 
 /** muster's own API, for the CLI, probes and other agents: docs/api/native.md. */
@@ -38,5 +41,6 @@ export const nativeApi: FastifyPluginAsync<NativeDeps> = async (app, deps) => {
   await app.register(statusRoutes, options);
   await app.register(hostRoutes, options);
   await app.register(eventRoutes, options);
+  await app.register(backupRoutes, options);
   await app.register(metricsRoutes, options);
 };

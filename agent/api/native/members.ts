@@ -60,6 +60,7 @@ export function toMember(
     status: record.status,
     liveness,
     failed_since_ms: record.failedAt,
+    took_over_at_ms: record.tookOverAt ?? null,
     addr: record.addr,
     external_addrs: record.external_addrs,
     api_urls: record.api_urls,

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 
 import type { Queries } from "#agent/api/ports.ts";
 import { AgentStatus } from "#shared/contract/native.ts";
-import type { BootstrapState } from "#shared/bootstrap/machine.ts";
+import type { BootstrapFailure, BootstrapState } from "#shared/bootstrap/machine.ts";
 import { byText } from "#shared/lib/order.ts";
 import type { MemberRole } from "#shared/placement/roles.ts";
 
@@ -40,7 +40,7 @@ function toAgent({ agent, bootstrap, registry }: Queries, role?: MemberRole): Ag
 }
 
 function toBootstrap(state: BootstrapState): AgentStatus["bootstrap"] {
-  const failure = state.name === "error" ? state.failure : null;
+  const failure = failureOf(state);
   return {
     state: state.name,
     reason: state.name === "idle" ? (state.reason ?? null) : null,
@@ -52,15 +52,22 @@ function toBootstrap(state: BootstrapState): AgentStatus["bootstrap"] {
   };
 }
 
+function failureOf(state: BootstrapState): BootstrapFailure | null {
+  if (state.name === "error") return state.failure;
+  return state.name === "completed" ? (state.recovery?.failure ?? null) : null;
+}
+
 function toCluster({ registry: { cluster, members } }: Queries): AgentStatus["cluster"] {
   if (cluster === null) return null;
-  const { id, name, rackAware, createdAt } = cluster;
+  const { id, name, rackAware, createdAt, incarnation, recoveredAt } = cluster;
   const failed = [...members.values()].filter(({ failedAt }) => failedAt !== null);
   return {
     id,
     name,
     rack_aware: rackAware,
     created_at_ms: createdAt,
+    incarnation,
+    recovered_at_ms: recoveredAt,
     members: members.size,
     failed: failed.map((member) => member.name).toSorted(byText),
   };

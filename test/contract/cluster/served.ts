@@ -73,6 +73,7 @@ export class Served {
         clock,
         log,
         incarnation: () => 1,
+        packBackup: () => "",
         metrics: { contentType: "text/plain", render: async () => "", answered: () => undefined },
       },
       { bootstrapAllowFrom: [] },

@@ -43,15 +43,46 @@ describe("the cluster and its settings", () => {
       id: "22222222-2222-4222-8222-222222222222",
       name: "my.cluster",
       rack_aware: false,
-      settings: { candidate_pool_size: 10, failed_after_ms: 60_000 },
+      incarnation: 1,
+      recovered_at_ms: null,
+      settings: { candidate_pool_size: 10, failed_after_ms: 60_000, repair_policy: "replace" },
+    });
+  });
+
+  test("which incarnation it lives in, and since when, is told with the cluster and the status", async () => {
+    const { registry } = api;
+    const { cluster } = registry.state;
+    if (cluster === null) throw new Error("there is a cluster");
+    registry.replace({ ...registry.state, cluster: { ...cluster, incarnation: 3, recoveredAt: SEED_TIME } });
+    const told = { incarnation: 3, recovered_at_ms: SEED_TIME };
+    expect((await ask("GET", "cluster")).json()).toMatchObject(told);
+    const status = (await ask("GET", "status")).json();
+    expect(Value.Check(AgentStatus, status)).toBe(true);
+    expect(status.cluster).toMatchObject(told);
+  });
+
+  test("a member whose recovery failed is the member it was, and the status says why", async () => {
+    const failure = { code: "config_error", details: { message: "a leader answers" } } as const;
+    const { state } = api.bootstrap;
+    if (state.name !== "completed") throw new Error("is a member");
+    api.bootstrap.state = {
+      ...state,
+      recovery: { failure, attempt: 2, startedAt: SEED_TIME, endedAt: SEED_TIME },
+    };
+    expect((await ask("GET", "status")).json().bootstrap).toMatchObject({
+      state: "completed",
+      error_code: "config_error",
+      error_details: { message: "a leader answers" },
     });
   });
 
   test("PATCH changes what is passed, and answers with the whole", async () => {
     const one = await ask("PATCH", "cluster", { settings: { candidate_pool_size: 3 } });
-    expect(one.json().settings).toEqual({ candidate_pool_size: 3, failed_after_ms: 60_000 });
-    const two = await ask("PATCH", "cluster", { settings: { failed_after_ms: 5000 } });
-    expect(two.json().settings).toEqual({ candidate_pool_size: 3, failed_after_ms: 5000 });
+    const rest = { failed_after_ms: 60_000, repair_policy: "replace" };
+    expect(one.json().settings).toEqual({ candidate_pool_size: 3, ...rest });
+    const changes = { failed_after_ms: 5000, repair_policy: "open" };
+    const two = await ask("PATCH", "cluster", { settings: changes });
+    expect(two.json().settings).toEqual({ candidate_pool_size: 3, ...changes });
     expect((await ask("GET", "cluster")).json()).toEqual(two.json());
   });
 
@@ -60,6 +91,7 @@ describe("the cluster and its settings", () => {
     [{ settings: { candidate_pool_size: 1025 } }, "settings.candidate_pool_size"],
     [{ settings: { failed_after_ms: 999 } }, "settings.failed_after_ms"],
     [{ settings: { failed_after_ms: "60000" } }, "settings.failed_after_ms"],
+    [{ settings: { repair_policy: "closed" } }, "settings.repair_policy"],
     [{ settings: { pool: 3 } }, "settings.pool"],
     [{ name: "other" }, "name"],
   ])("PATCH %j is refused and names the field", async (body, field) => {

@@ -39,7 +39,13 @@ export class Orchestrator {
   readonly bootstrap = new FakeBootstrap({ at: epochMs(0) });
   readonly #passwords = new FakePasswords();
   readonly #app = createServer(
-    { ...this.#deps(), passwords: this.#passwords, incarnation: () => 1, metrics: NOTHING_MEASURED },
+    {
+      ...this.#deps(),
+      passwords: this.#passwords,
+      incarnation: () => 1,
+      packBackup: () => "",
+      metrics: NOTHING_MEASURED,
+    },
     { bootstrapAllowFrom: [] },
   );
 
@@ -55,7 +61,16 @@ export class Orchestrator {
       [2, "viewer", "viewer"],
     ] as const) {
       const verifier = orchestrator.#passwords.verifier("secret");
-      registry.state.users.set(name, { uid, name, role, verifier, createdAt, passwordAt: createdAt, displayName: "", emailAlerts: false });
+      registry.state.users.set(name, {
+        uid,
+        name,
+        role,
+        verifier,
+        createdAt,
+        passwordAt: createdAt,
+        displayName: "",
+        emailAlerts: false,
+      });
     }
     orchestrator.bootstrap.uid = 1;
     orchestrator.bootstrap.state = completed();

@@ -25,6 +25,7 @@ const MEMBER = {
   mesh_addrs: [],
   rack_id: "a",
   failed_since_ms: 5,
+  took_over_at_ms: null,
   etag: null,
   software_version: "0.1.0",
   added_at_ms: 1,
