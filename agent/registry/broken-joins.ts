@@ -2,6 +2,7 @@ import type { Duty, Look } from "./duties.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { Command } from "#shared/registry/command.ts";
+import { hasPlace } from "#shared/registry/queries/members.ts";
 import type { Member } from "#shared/registry/state.ts";
 
 interface Deps {
@@ -16,7 +17,9 @@ interface Seen {
 }
 
 /**
- * Joins that broke off leave nothing behind: members that stay `joining` for too long are removed.
+ * Joins that broke off leave nothing behind: members that stay `joining` for too long are removed. One that joined in a place
+ * that was there before (a failed member's, or its own) is marked as failed instead, so that uid and registration wait for the next
+ * who takes it.
  *
  * Time counts only as this leader sees it pass. The registry's own `addedAt` is a stamp of some leader's wall clock: by a clock that
  * was set ahead, every join would have broken off long ago, and by one that was set back, none for hours.
@@ -26,7 +29,7 @@ export class BrokenJoins implements Duty {
   readonly #self: MemberId;
   readonly #joiningMs: number;
   readonly #seen = new Map<MemberId, Seen>();
-  #removing = false;
+  #ending = false;
 
   constructor(deps: Deps, options: { readonly self: MemberId; readonly joiningMs: number }) {
     this.#deps = deps;
@@ -39,11 +42,11 @@ export class BrokenJoins implements Duty {
     for (const [peer, { record }] of this.#seen)
       if (state.members.get(peer) !== record) this.#seen.delete(peer);
     for (const record of state.members.values()) {
-      const { peer, status } = record;
-      if (status !== "joining" || peer === this.#self) continue;
+      const { peer, status, failedAt } = record;
+      if (status !== "joining" || peer === this.#self || failedAt !== null) continue;
       const seen = this.#seen.get(peer) ?? { record, sinceMs: nowMs };
       this.#seen.set(peer, seen);
-      if (nowMs - seen.sinceMs >= this.#joiningMs && !this.#removing) this.#remove(peer);
+      if (nowMs - seen.sinceMs >= this.#joiningMs && !this.#ending) this.#end(record);
     }
   }
 
@@ -51,14 +54,16 @@ export class BrokenJoins implements Duty {
     this.#seen.clear();
   }
 
-  #remove(peer: MemberId): void {
+  #end(record: Member): void {
     const { log, submit } = this.#deps;
-    this.#removing = true;
-    log.info({ peer }, "removing a member whose join broke off");
-    void submit({ type: "member.remove", peer })
-      .catch((error: unknown) => log.warn({ peer, err: error }, "could not remove a broken join"))
+    const { peer } = record;
+    const keeps = hasPlace(record);
+    this.#ending = true;
+    log.info({ peer, keeps }, "ending a join that broke off");
+    void submit(keeps ? { type: "member.set_failed", peer, failed: true } : { type: "member.remove", peer })
+      .catch((error: unknown) => log.warn({ peer, err: error }, "could not end a broken join"))
       .finally(() => {
-        this.#removing = false;
+        this.#ending = false;
       });
   }
 }

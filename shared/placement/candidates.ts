@@ -3,7 +3,7 @@ import { byText } from "#shared/lib/order.ts";
 import type { Member } from "#shared/registry/state.ts";
 
 /** What placement needs to know of a member. */
-export type Placed = Pick<Member, "peer" | "uid" | "status" | "failedAt" | "rack_id">;
+export type Placed = Pick<Member, "peer" | "uid" | "status" | "failedAt" | "rack_id" | "tookOverAt">;
 
 /** Whether a member may become a voter or stand by: it takes part, and the cluster does not count it as failed. */
 export function isEligible({ status, failedAt }: Placed): boolean {

@@ -1,5 +1,6 @@
 import { crowding, isEligible, pickSpread, type Placed } from "./candidates.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
+import { byText } from "#shared/lib/order.ts";
 
 /** More voters make commits slower without making the cluster survive much more. */
 const VOTERS_MAX = 5;
@@ -64,14 +65,34 @@ export function chooseVoters(view: VoterView): MemberId[] {
   const well = staying.filter((member) => votes(member) && (isWell(member) || member.peer === self));
   const ill = staying.filter((member) => votes(member) && !well.includes(member));
   const fresh = staying.filter((member) => !votes(member) && isEligible(member) && alive.has(member.peer));
+  const held = heldVotes(view);
 
-  const size = bestSize(well.length + fresh.length, ill.length, Math.min(VOTERS_MAX, poolSize));
+  const lost = ill.length + held.length;
+  const size = bestSize(well.length + fresh.length, lost, Math.min(VOTERS_MAX, poolSize));
   const leader = well.filter(({ peer }) => peer === self);
   const kept = [...leader, ...pickSpread(leader, without(well, leader), size - leader.length)].slice(0, size);
   const filled = [...kept, ...pickSpread(kept, fresh, size - kept.length)];
   // One that is lost keeps its vote where nobody could take it over: fewer voters would not survive more.
   const chosen = [...filled, ...pickSpread(filled, ill, size - filled.length)];
+  if (chosen.length < size) {
+    return [...chosen.map(({ peer }) => peer), ...held.slice(0, size - chosen.length)];
+  }
   return (betterSpread(view, chosen, fresh) ?? chosen).map(({ peer }) => peer);
+}
+
+/**
+ * Votes of peers that are no members any more, as many as members are joining in another one's place. Such a vote is the
+ * newcomer's to come: dropped at once, three would first become one, and of two that are left the next loss would be fatal. A vote of
+ * a member that was removed with nobody in its place is not held.
+ */
+function heldVotes({ members, config, leaving }: VoterView): MemberId[] {
+  const known = new Set(members.map(({ peer }) => peer));
+  const vacant = config.voters.filter((peer) => !known.has(peer) && !leaving.has(peer));
+  const coming = members.filter(
+    ({ peer, status, tookOverAt }) =>
+      status === "joining" && tookOverAt !== undefined && !config.voters.includes(peer),
+  );
+  return vacant.toSorted(byText).slice(0, coming.length);
 }
 
 /**
@@ -79,9 +100,9 @@ export function chooseVoters(view: VoterView): MemberId[] {
  * one, for a write is then on more disks. So three of which one is dead stay three, five of which two are dead become
  * three, five of which one is dead stay five; and without three candidates one votes, for of two both would be needed.
  */
-function bestSize(well: number, ill: number, most: number): number {
+function bestSize(well: number, lost: number, most: number): number {
   let best = { size: 0, spare: Number.NEGATIVE_INFINITY };
-  for (let size = 1; size <= Math.min(most, well + ill); size += 2) {
+  for (let size = 1; size <= Math.min(most, well + lost); size += 2) {
     const spare = Math.min(size, well) - (size + 1) / 2;
     if (spare >= best.spare) best = { size, spare };
   }

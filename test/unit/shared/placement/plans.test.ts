@@ -6,7 +6,7 @@ import { planVoters, type VoterPlan, type VoterView } from "#shared/placement/vo
 
 // Goal: from any view that a leader may have, planning never endangers the majority and comes to rest at what the rules say.
 // Method: draw a cluster and a healthy past; then let chance kill, heal, fail, add and remove members while the leader's plans are
-// carried out step by step. The oracle below counts by itself and calls nothing of the code under test.
+// carried out step by step, and other hosts take the places of those that are lost. The oracle below counts by itself and calls nothing of the code under test.
 
 const ZONES = ["x", "y", "z", null] as const;
 
@@ -15,6 +15,8 @@ interface Host {
   readonly uid: number;
   readonly zone: string | null;
   joining: boolean;
+  /** It joined in the place of another one. */
+  heir: boolean;
   present: boolean;
   failed: boolean;
   /** `silent`: does not answer, but not for long enough to count as dead. */
@@ -33,7 +35,8 @@ interface Move {
     | "recover"
     | "remove"
     | "join"
-    | "leave";
+    | "leave"
+    | "replace";
 }
 
 const arbitraryHost = fc.record({ zone: fc.constantFrom(...ZONES), joining: fc.boolean() });
@@ -49,6 +52,7 @@ const arbitraryMove: fc.Arbitrary<Move> = fc.record({
     "remove",
     "join",
     "leave",
+    "replace",
   ),
 });
 
@@ -66,6 +70,7 @@ class World {
       uid: i + 1,
       zone,
       joining: joining && i > 0,
+      heir: false,
       present: true,
       failed: false,
       life: "alive",
@@ -91,12 +96,13 @@ class World {
     const match = (peer: string) => [peer, { match: 1000, active: this.#life(peer) === "alive" }] as const;
     return {
       self: leader.peer,
-      members: here.map(({ peer, uid, zone, joining, failed }) => ({
+      members: here.map(({ peer, uid, zone, joining, heir, failed }) => ({
         peer,
         uid,
         rack_id: zone,
         status: joining ? ("joining" as const) : ("active" as const),
         failedAt: failed ? epochMs(1) : null,
+        ...(heir ? { tookOverAt: epochMs(1) } : {}),
       })),
       config: { voters: this.voters, outgoing: [], learners: this.learners },
       alive: new Set(here.filter(({ life }) => life === "alive").map(({ peer }) => peer)),
@@ -120,6 +126,42 @@ class World {
     if (what === "join") host.joining = false;
     if (what === "leave") host.leaving = !host.leaving;
     if (what === "remove" && !last) host.present = false;
+    if (what === "replace" && host.present && host.life === "dead" && this.hosts.length < 15) {
+      host.present = false;
+      const peer = `h${this.hosts.length + 1}`;
+      this.hosts.push({
+        ...host,
+        peer,
+        joining: true,
+        heir: true,
+        present: true,
+        failed: false,
+        life: "alive",
+      });
+    }
+  }
+
+  /** Votes of nobody, and how many of them somebody is coming for. */
+  get vacant(): readonly string[] {
+    return this.voters.filter((peer) => this.hosts.some((host) => host.peer === peer && !host.present));
+  }
+
+  get coming(): number {
+    return this.hosts.filter(
+      ({ peer, present, joining, heir }) => present && joining && heir && !this.voters.includes(peer),
+    ).length;
+  }
+
+  /** How many more of these voters may be lost; nothing is told of those that are on their way out. */
+  spare(voters: readonly string[], leader: Host): number {
+    const well = this.hosts.filter(
+      (host) =>
+        voters.includes(host.peer) &&
+        host.present &&
+        host.life !== "dead" &&
+        (!host.failed || host === leader),
+    );
+    return well.length - (voters.length + 1) / 2;
   }
 
   #life(peer: string): Host["life"] | undefined {
@@ -138,7 +180,17 @@ function judge(world: World, leader: Host, plan: VoterPlan): void {
   if (!changed) return;
   expect(plan.voters.length).toBeLessThanOrEqual(Math.min(5, world.poolSize));
   expect(plan.learners).toEqual([]);
+  const held = plan.voters.filter((peer) => world.vacant.includes(peer));
+  expect(held.length).toBeLessThanOrEqual(world.coming);
+  const calm =
+    world.vacant.length <= world.coming &&
+    world.poolSize >= 5 &&
+    world.hosts.every((host) => !(host.leaving || (host.joining && world.voters.includes(host.peer))));
+  if (calm && plan.voters.length < world.voters.length) {
+    expect(world.spare(plan.voters, leader)).toBeGreaterThan(world.spare(world.voters, leader));
+  }
   for (const peer of plan.voters) {
+    if (held.includes(peer)) continue;
     const host = world.hosts.find((one) => one.peer === peer) as Host;
     expect(host.present && !host.joining && !host.leaving).toBe(true);
     if (world.voters.includes(peer)) continue;
@@ -184,6 +236,30 @@ test("whatever happens: odd, at most five, a living majority, caught up first, a
   );
 });
 
+test("a dead voter's place is taken: its vote waits for the newcomer, and never do fewer vote meanwhile", () => {
+  fc.assert(
+    fc.property(fc.constantFrom(3, 5), fc.nat(), fc.nat({ max: 3 }), (count, which, standbys) => {
+      const world = new World(
+        Array.from({ length: count + standbys }, () => ({ zone: null, joining: false })),
+        10,
+      );
+      settle(world);
+      const votes = world.voters.length;
+      const host = world.hosts.findIndex(
+        ({ peer }) => peer === world.voters.filter((one) => one !== world.leader?.peer)[which % (votes - 1)],
+      );
+      world.happen({ host, what: "die" });
+      world.happen({ host, what: "replace" });
+      settle(world);
+      expect(world.voters).toHaveLength(votes);
+      world.happen({ host: world.hosts.length - 1, what: "join" });
+      settle(world);
+      expect(world.voters).toHaveLength(votes);
+      expect(world.spare(world.voters, world.leader as Host)).toBe((votes - 1) / 2);
+    }),
+  );
+});
+
 test("all well: the largest odd number up to five and the pool, spread over zones as well as can be with this leader", () => {
   fc.assert(
     fc.property(
@@ -196,7 +272,7 @@ test("all well: the largest odd number up to five and the pool, spread over zone
           poolSize,
         );
         for (const move of moves) {
-          if (move.what === "remove") continue;
+          if (move.what === "remove" || move.what === "replace") continue;
           world.happen(move);
           settle(world);
         }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { planVoters, type VoterView } from "#shared/placement/voters.ts";
 import { epochMs } from "#shared/lib/time.ts";
 
-/** Members are letters; the leader is `a`. Upper case: `joining`. `behind` counts entries; `zones` names those of the members in order. */
+/** Members are letters; the leader is `a`. Upper case: `joining`; those of `heirs` in another one's place. `behind` counts entries; `zones` names those of the members in order. */
 interface Case {
   readonly members: string;
   readonly voters: string;
@@ -13,6 +13,7 @@ interface Case {
   readonly dead?: string;
   readonly failed?: string;
   readonly leaving?: string;
+  readonly heirs?: string;
   readonly zones?: string;
   readonly pool?: number;
   readonly behind?: Readonly<Record<string, number>>;
@@ -31,6 +32,7 @@ function view({
   dead = "",
   failed = "",
   leaving = "",
+  heirs = "",
   zones = "",
   pool = 10,
   behind = {},
@@ -44,6 +46,7 @@ function view({
       status: name === name.toLowerCase() ? ("active" as const) : ("joining" as const),
       failedAt: failed.includes(name) ? epochMs(1) : null,
       rack_id: zones[i] ?? null,
+      ...(heirs.includes(name.toLowerCase()) ? { tookOverAt: epochMs(1) } : {}),
     })),
     config: { voters: letters(voters), outgoing: letters(outgoing), learners: letters(learners) },
     alive: new Set(alive === undefined ? peers.filter((peer) => !dead.includes(peer)) : letters(alive)),
@@ -107,6 +110,46 @@ describe("planVoters", () => {
     ["a removed voter's successor is caught up", { members: "abd", voters: "abc" }, "abc|d"],
     ["a removed voter gives way", { members: "abd", voters: "abc", learners: "d" }, "abd|"],
     ["of two that are left one votes", { members: "ab", voters: "abc" }, "a|"],
+    [
+      "while somebody joins in the place of a voter, three stay three",
+      { members: "abD", voters: "abc", heirs: "d", dead: "c" },
+      null,
+    ],
+    [
+      "also when that join has broken off and waits for the next",
+      { members: "abD", voters: "abc", heirs: "d", failed: "D", dead: "cd" },
+      null,
+    ],
+    ["then it is caught up", { members: "abd", voters: "abc", heirs: "d" }, "abc|d"],
+    [
+      "until it is, the vacant vote stays",
+      { members: "abd", voters: "abc", learners: "d", heirs: "d", behind: { d: 101 } },
+      null,
+    ],
+    ["and votes in its place", { members: "abd", voters: "abc", learners: "d", heirs: "d" }, "abd|"],
+    [
+      "another one that can vote does not wait for it",
+      { members: "abDe", voters: "abc", heirs: "d" },
+      "abc|e",
+    ],
+    [
+      "a voter that has failed, but may come back, keeps its vote before a vacant one",
+      { members: "abcF", voters: "abce", failed: "c", heirs: "f" },
+      "abc|",
+    ],
+    [
+      "of five with two vacant votes three go on, for all of them are alive",
+      { members: "abcFG", voters: "abcde", heirs: "fg" },
+      "abc|",
+    ],
+    ["of five with one vacant vote five go on", { members: "abcdF", voters: "abcde", heirs: "f" }, null],
+    [
+      "a vote of one that was taken out is not held for an heir elsewhere once it leaves",
+      { members: "abD", voters: "abc", heirs: "d", leaving: "c" },
+      "a|",
+    ],
+    ["nor for somebody who joins as a new member", { members: "abD", voters: "abc" }, "a|"],
+    ["nor for a voter that joins anew itself", { members: "abC", voters: "abce", heirs: "c" }, "a|"],
     [
       "four of five are left: three vote, the dead one not",
       { members: "abcd", voters: "abcde", dead: "b" },
