@@ -73,7 +73,7 @@ export class Mesh implements Transport, StrangerTransport {
   #bound: readonly string[] = [];
   #node: Libp2p | null = null;
   #finder: Finder | null = null;
-  #cluster: { readonly clusterId: string; readonly incarnation: number } | null = null;
+  #cluster: Parameters<Transport["setCluster"]>[0] = null;
   #joinHandler: ((channel: StrangerChannel) => Promise<void>) | null = null;
 
   constructor(deps: MeshDeps, options: MeshOptions) {
@@ -200,9 +200,12 @@ export class Mesh implements Transport, StrangerTransport {
     }
   }
 
-  setCluster(cluster: { readonly clusterId: string; readonly incarnation: number } | null): void {
+  setCluster(cluster: Parameters<Transport["setCluster"]>[0]): void {
+    const before = this.#cluster;
     const same =
-      cluster?.clusterId === this.#cluster?.clusterId && cluster?.incarnation === this.#cluster?.incarnation;
+      cluster?.clusterId === before?.clusterId &&
+      cluster?.incarnation === before?.incarnation &&
+      cluster?.lineage === before?.lineage;
     if (same) return;
     this.#cluster = cluster;
     for (const peer of this.#peers.values()) peer.restart("cluster_changed");
@@ -241,9 +244,11 @@ export class Mesh implements Transport, StrangerTransport {
 
   #hello(): WireHello | null {
     if (this.#cluster === null || this.#node === null) return null;
+    const { clusterId, incarnation, lineage } = this.#cluster;
     return {
-      cluster_id: this.#cluster.clusterId,
-      incarnation: this.#cluster.incarnation,
+      cluster_id: clusterId,
+      incarnation,
+      ...(lineage === undefined ? {} : { lineage }),
       protocol: MESH_PROTOCOL_VERSION,
       software: this.#options.software,
       clock_ms: this.#deps.clock.now(),

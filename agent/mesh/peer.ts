@@ -11,6 +11,7 @@ import { HOST_ADDRESSES_MAX } from "#shared/lib/limits.ts";
 import { byText } from "#shared/lib/order.ts";
 import { BackOff } from "./back-off.ts";
 import { Link } from "./link.ts";
+import { mismatch } from "./mismatch.ts";
 
 /** How long an old link has to prove that it is alive when a second one comes. Milliseconds. */
 const PROBE_MS = 1000;
@@ -23,6 +24,7 @@ const HINT_MS = 1000;
 const LASTING: readonly string[] = [
   "other_cluster",
   "other_incarnation",
+  "other_lineage",
   "other_protocol",
   "identity_in_use",
   "violation",
@@ -69,6 +71,8 @@ export class Peer implements LinkOwner {
   #wait: AbortController | null = null;
   #admitting: Promise<void> = Promise.resolve();
   #refusedUntil = 0;
+  /** Reasons of refusals that the log has. */
+  readonly #told = new Set<string>();
 
   constructor(deps: PeerDeps, options: { readonly id: MemberId }) {
     this.id = options.id;
@@ -121,6 +125,7 @@ export class Peer implements LinkOwner {
   /** Ends all links and starts anew: the cluster has changed. */
   restart(reason: ByeReason): void {
     this.#endAll(reason);
+    this.#told.clear();
     this.#backOff.reset();
     this.kick();
   }
@@ -149,6 +154,7 @@ export class Peer implements LinkOwner {
     this.#link = link;
     this.#learnt = hello.meshAddrs.slice(0, HOST_ADDRESSES_MAX);
     this.#hinted = [];
+    this.#told.clear();
     this.#backOff.reset();
     this.#cancelWait();
     const restarted = old !== null && old.boot !== link.boot;
@@ -185,8 +191,9 @@ export class Peer implements LinkOwner {
         { ...fields, self },
         "refused: another live host has this agent's key (a cloned disk?)",
       );
-    } else if (LASTING.includes(reason)) {
-      this.#deps.log.warn(fields, "refused by a member");
+    } else if (LASTING.includes(reason) && link.hello === null) {
+      // Who has heard its hello refuses it as well, and says more of it.
+      this.#once(reason, () => this.#deps.log.warn(fields, "refused by a member"));
     }
   }
 
@@ -209,8 +216,7 @@ export class Peer implements LinkOwner {
     }
     const reason = mismatch(ours, theirs);
     if (reason !== null) {
-      this.#deps.log.warn({ peer: this.id, remote: link.remoteAddr, reason }, "member refused");
-      link.end(reason);
+      this.#refuse(link, { reason, ours, theirs });
       return;
     }
     const verdict = this.#isQuarantined() ? "identity_in_use" : await this.#compare(link);
@@ -221,6 +227,35 @@ export class Peer implements LinkOwner {
     } else {
       link.end(verdict);
     }
+  }
+
+  /** Its cluster is not ours. Where it is another life of ours, both sides hear which: the earlier one is over. */
+  #refuse(
+    link: Link,
+    {
+      reason,
+      ours,
+      theirs,
+    }: { readonly reason: ByeReason; readonly ours: WireHello; readonly theirs: WireHello },
+  ): void {
+    const life = reason === "other_incarnation" || reason === "other_lineage";
+    if (life && !link.dialed) link.greet(ours);
+    link.end(reason);
+    const { incarnation } = theirs;
+    const fields = { peer: this.id, remote: link.remoteAddr, reason, incarnation };
+    const straggler = reason === "other_incarnation" && incarnation < ours.incarnation;
+    if (straggler)
+      this.#once(reason, () => this.#deps.log.info(fields, "a member is still in an earlier incarnation"));
+    else this.#once(reason, () => this.#deps.log.warn(fields, "member refused"));
+    if (reason === "other_incarnation" && !straggler)
+      this.#deps.emit({ type: "outlived", peer: this.id, incarnation });
+  }
+
+  /** What is refused is refused again with every call: it is told once, until something has changed. */
+  #once(reason: string, tell: () => void): void {
+    if (this.#told.has(reason)) return;
+    this.#told.add(reason);
+    tell();
   }
 
   /** What becomes of a candidate in view of the link that is there already. */
@@ -311,11 +346,4 @@ export class Peer implements LinkOwner {
   #endAll(reason: ByeReason): void {
     for (const link of this.#candidates.values()) link.end(reason);
   }
-}
-
-/** Why the two hellos do not belong together; null if they do. */
-function mismatch(ours: WireHello, theirs: WireHello): ByeReason | null {
-  if (ours.protocol !== theirs.protocol) return "other_protocol";
-  if (ours.cluster_id !== theirs.cluster_id) return "other_cluster";
-  return ours.incarnation === theirs.incarnation ? null : "other_incarnation";
 }

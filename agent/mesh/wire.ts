@@ -14,6 +14,8 @@ export const JOIN_PROTOCOL = "/muster/join/1";
 const WireHello = Type.Object({
   cluster_id: Type.String({ minLength: 1, maxLength: 64 }),
   incarnation: Type.Integer({ minimum: 1 }),
+  /** Absent in a cluster that was never recovered. */
+  lineage: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
   protocol: Type.Integer({ minimum: 1 }),
   software: Type.String({ maxLength: 64 }),
   clock_ms: Type.Integer(),
@@ -27,7 +29,7 @@ export type WireHello = Static<typeof WireHello>;
 
 /**
  * Why a link ends. `duplicate`: there is another one already. `replaced`: the other side has no use for the old one.
- * `identity_in_use`: a second live host has the same key. Unknown words of a later version are allowed.
+ * `identity_in_use`: a second live host has the same key. `other_lineage`: two recoveries of one cluster were made apart. Unknown words of a later version are allowed.
  */
 export type ByeReason =
   | "duplicate"
@@ -36,6 +38,7 @@ export type ByeReason =
   | "cluster_changed"
   | "other_cluster"
   | "other_incarnation"
+  | "other_lineage"
   | "other_protocol"
   | "not_a_member"
   | "stopping"
@@ -96,6 +99,7 @@ export function toHello(wire: WireHello, heardAt: EpochMs): Hello {
   return {
     clusterId: wire.cluster_id,
     incarnation: wire.incarnation,
+    ...(wire.lineage === undefined ? {} : { lineage: wire.lineage }),
     protocol: wire.protocol,
     software: wire.software,
     clockMs: wire.clock_ms,

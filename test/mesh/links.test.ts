@@ -7,11 +7,13 @@ import {
   addressOf,
   Bed,
   CLUSTER,
+  newIdentity,
   orderedIdentities,
   unite,
   until,
   untilMeshed,
 } from "./bed.ts";
+import { RawPeer, RawStream } from "./raw-peer.ts";
 
 const swapped = async (): Promise<readonly [MeshIdentity, MeshIdentity]> => {
   const [small, large] = await orderedIdentities();
@@ -99,7 +101,7 @@ test("a removed member is cut off at once and does not get back in", async () =>
 
 test.each([
   ["another cluster", { clusterId: "other", incarnation: 1 }, "other_cluster"],
-  ["another incarnation", { clusterId: CLUSTER.clusterId, incarnation: 2 }, "other_incarnation"],
+  ["a recovery that was made apart", { ...CLUSTER, lineage: "x" }, "other_lineage"],
 ])("members of %s are refused on hello, and both sides say why", async (_name, other, reason) => {
   await using bed = new Bed();
   const [a, b] = [await bed.add(), await bed.add()];
@@ -114,6 +116,52 @@ test.each([
   expect([...a.events, ...b.events]).toEqual([]);
   b.mesh.setCluster(CLUSTER); // Mended: not waited for until the slow redial.
   await untilMeshed(bed.nodes);
+});
+
+test.each([
+  ["calls it", 0, 0],
+  ["calls it, and judges the pair", 0, 1],
+  ["is called by it", 1, 0],
+  ["is called by it, and judges the pair", 1, 1],
+])("a member that missed a recovery hears of it when it %s", async (_name, caller, judge) => {
+  await using bed = new Bed();
+  const [small, large] = await orderedIdentities();
+  const left = await bed.add({ identity: judge === 0 ? large : small });
+  const saved = await bed.add({ identity: judge === 0 ? small : large });
+  left.mesh.setCluster(CLUSTER);
+  saved.mesh.setCluster({ ...CLUSTER, incarnation: 2, lineage: "x" });
+  const [from, to] = caller === 0 ? [left, saved] : [saved, left];
+  to.mesh.setMembers([{ peer: from.mesh.self, meshAddrs: [] }]);
+  from.mesh.setMembers([addressOf(to.mesh)]);
+  const outlived = { type: "outlived", peer: saved.mesh.self, incarnation: 2 };
+  await until(() => left.events.length === 1 && saved.log.matching("an earlier incarnation").length === 1);
+  // Each call tells it again, and nobody's log.
+  from.mesh.setMembers([
+    { peer: to.mesh.self, meshAddrs: [...to.mesh.listenAddrs(), "/ip4/127.0.0.99/tcp/1"] },
+  ]);
+  await until(() => left.events.length === 2 && from.log.matching("did not come through").length === 2);
+  expect(left.events).toEqual([outlived, outlived]);
+  expect(saved.events).toEqual([]);
+  expect(left.log.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
+  expect(saved.log.lines.filter(({ level }) => level === "warn")).toEqual([]);
+  expect(saved.log.matching("an earlier incarnation")).toHaveLength(1);
+});
+
+test("an agent of a version that knows no lineage hears of a later incarnation, too", async () => {
+  await using bed = new Bed();
+  const { mesh } = await bed.add();
+  const identity = await newIdentity();
+  await using raw = await RawPeer.start(identity);
+  mesh.setCluster({ ...CLUSTER, incarnation: 2, lineage: "x" });
+  mesh.setMembers([{ peer: identity.peerId, meshAddrs: [] }]);
+  const connection = await raw.call(mesh);
+  const control = new RawStream(await connection.newStream("/muster/control/1"));
+  control.sendJson({ hello: raw.hello() });
+  await until(() => control.ended);
+  expect(control.received).toEqual([
+    { hello: expect.objectContaining({ cluster_id: CLUSTER.clusterId, incarnation: 2, lineage: "x" }) },
+    { bye: "other_incarnation" },
+  ]);
 });
 
 test("two live hosts with one key are both refused and both named", async () => {

@@ -153,6 +153,76 @@ export function transportSuite(name: string, make: () => Promise<TransportHarnes
       expect(() => node.onRequest("method", async () => null)).toThrow("method");
     });
 
+    describe("a cluster that was recovered by one of its members", () => {
+      const FORMER = { clusterId: "c", incarnation: 1 };
+      const NOW = { clusterId: "c", incarnation: 2, lineage: "x" };
+      const APART = { ...NOW, lineage: "y" };
+
+      /** Resolves when the node sees exactly these as connected. */
+      const sees = async (node: Transport, others: readonly Transport[]): Promise<void> => {
+        const wanted = others
+          .map(({ self }) => self)
+          .toSorted()
+          .join();
+        const isSo = (): boolean => node.connected().toSorted().join() === wanted;
+        const seen = Promise.withResolvers<void>();
+        using _watch = node.onPeer(() => {
+          if (isSo()) seen.resolve();
+        });
+        if (!isSo()) await seen.promise;
+      };
+
+      const watch = (node: Transport): PeerEvent[] => {
+        const events: PeerEvent[] = [];
+        node.onPeer((event) => void events.push(event));
+        return events;
+      };
+
+      const outlived = (node: Transport): Promise<PeerEvent> =>
+        new Promise((resolve) => {
+          node.onPeer((event) => {
+            if (event.type === "outlived") resolve(event);
+          });
+        });
+
+      const settle = async (): Promise<void> => {
+        const [one, two, three_] = three();
+        for (const node of three()) node.setCluster(FORMER);
+        await Promise.all([sees(one, [two, three_]), sees(two, [one, three_]), sees(three_, [one, two])]);
+      };
+
+      test("is told to the members of the former incarnation, and lets none of them in", async () => {
+        await settle();
+        const [one, two, saved] = three();
+        const told = [outlived(one), outlived(two)];
+        const calm = watch(saved);
+        saved.setCluster(NOW);
+        const event = { type: "outlived", peer: saved.self, incarnation: 2 };
+        expect(await Promise.all(told)).toEqual([event, event]);
+        expect(saved.connected()).toEqual([]);
+        expect(one.send(saved.self, "control", "any", 1)).toBe(false);
+        await sees(one, [two]);
+        one.setCluster(NOW);
+        await Promise.all([sees(saved, [one]), sees(one, [saved])]);
+        expect(calm.filter(({ type }) => type === "outlived")).toEqual([]);
+      });
+
+      test("and once more apart from it, is another cluster to it, which outlives nobody", async () => {
+        await settle();
+        const [one, two, three_] = three();
+        const events = [watch(one), watch(two)];
+        one.setCluster(NOW);
+        two.setCluster(APART);
+        await Promise.all([sees(one, []), sees(two, []), sees(three_, [])]);
+        three_.setCluster(APART);
+        await Promise.all([sees(two, [three_]), sees(one, [])]);
+        three_.setCluster(NOW);
+        await Promise.all([sees(one, [three_]), sees(two, [])]);
+        const other = events.flat().filter(({ type }) => type === "outlived");
+        expect(other.filter(({ peer }) => peer === three_.self)).toEqual([]);
+      });
+    });
+
     test("a peer that dies is told of once, and takes its pending requests with it", async () => {
       const [from, , to] = three();
       const asked = Promise.withResolvers<void>();

@@ -12,6 +12,8 @@ import type {
 import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 
+type ClusterLife = NonNullable<Parameters<Transport["setCluster"]>[0]>;
+
 interface Frame {
   readonly from: MemberId;
   readonly to: MemberId;
@@ -55,8 +57,8 @@ export class FakeMesh {
     const node = new FakeTransport(id, this, this.#clock);
     for (const other of this.#nodes.values()) {
       if (!this.linked(id, other.self)) continue;
-      node.emit({ type: "up", peer: other.self, hello: this.#hello() });
-      other.emit({ type: "up", peer: id, hello: this.#hello() });
+      node.emit({ type: "up", peer: other.self, hello: this.#hello(other) });
+      other.emit({ type: "up", peer: id, hello: this.#hello(node) });
     }
     this.#nodes.set(id, node);
     return node;
@@ -91,13 +93,50 @@ export class FakeMesh {
       this.#cut.delete(`${a}>${b}`);
       this.#cut.delete(`${b}>${a}`);
       if (!before && this.linked(a, b)) this.#tell(a, b, "up");
+      else if (!before) this.#introduce(a, b);
     }
     if (from === undefined) this.#cut.clear();
   }
 
   /** Whether messages pass in both directions. */
   linked(a: MemberId, b: MemberId): boolean {
-    return !this.#cut.has(`${a}>${b}`) && !this.#cut.has(`${b}>${a}`);
+    return this.#passes(a, b) && this.#passes(b, a);
+  }
+
+  /** An agent enters another cluster, or another life of it: its links to all who are not in that end, others come up. */
+  move(node: FakeTransport, enter: () => void): void {
+    const { self } = node;
+    const others = [...this.#nodes.keys()].filter((id) => id !== self && this.#nodes.get(self) === node);
+    const before = new Map(others.map((id) => [id, this.linked(self, id)]));
+    enter();
+    for (const id of others) {
+      const now = this.linked(self, id);
+      if (now !== before.get(id)) this.#tell(self, id, now ? "up" : "down");
+      if (!now) this.#introduce(self, id);
+    }
+  }
+
+  #passes(from: MemberId, to: MemberId): boolean {
+    return (
+      !this.#cut.has(`${from}>${to}`) &&
+      areOne(this.#nodes.get(from)?.cluster ?? null, this.#nodes.get(to)?.cluster ?? null)
+    );
+  }
+
+  /** Two who are not let in by each other say hello all the same, if anything passes between them. */
+  #introduce(a: MemberId, b: MemberId): void {
+    if (this.#cut.has(`${a}>${b}`) || this.#cut.has(`${b}>${a}`)) return;
+    for (const [self, peer] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const ours = this.#nodes.get(self)?.cluster ?? null;
+      const theirs = this.#nodes.get(peer)?.cluster ?? null;
+      if (ours === null || theirs === null || ours.clusterId !== theirs.clusterId) continue;
+      const { incarnation } = theirs;
+      if (incarnation > ours.incarnation)
+        this.#nodes.get(self)?.emit({ type: "outlived", peer, incarnation });
+    }
   }
 
   peersOf(id: MemberId): MemberId[] {
@@ -107,7 +146,7 @@ export class FakeMesh {
   /** False when there is no link, as a transport without a connection. */
   post(passing: Passing, deliver: (node: FakeTransport, body: Wire) => void): boolean {
     const { from, to, name } = passing;
-    if (!this.#nodes.has(to) || this.#cut.has(`${from}>${to}`)) return false;
+    if (!this.#nodes.has(to) || !this.#passes(from, to)) return false;
     if (this.filter !== null && !this.filter(passing)) return true;
     const text = JSON.stringify(passing.body); // What arrives shares nothing with what was sent.
     const frame: Frame = {
@@ -135,7 +174,7 @@ export class FakeMesh {
 
   #deliver(frame: Frame): void {
     const node = this.#nodes.get(frame.to);
-    if (node === undefined || this.#cut.has(`${frame.from}>${frame.to}`)) return;
+    if (node === undefined || !this.#passes(frame.from, frame.to)) return;
     this.delivered += 1;
     frame.deliver(node);
   }
@@ -145,17 +184,17 @@ export class FakeMesh {
       [a, b],
       [b, a],
     ] as const) {
-      if (!this.#nodes.has(peer)) continue;
+      const other = this.#nodes.get(peer);
+      if (other === undefined) continue;
       const event: PeerEvent =
-        type === "up" ? { type, peer, hello: this.#hello() } : { type, peer, reason: "cut" };
+        type === "up" ? { type, peer, hello: this.#hello(other) } : { type, peer, reason: "cut" };
       this.#nodes.get(self)?.emit(event);
     }
   }
 
-  #hello(): Hello {
+  #hello({ cluster }: FakeTransport): Hello {
     return {
-      clusterId: "fake",
-      incarnation: 1,
+      ...(cluster ?? { clusterId: "fake", incarnation: 1 }),
       protocol: 1,
       software: "test",
       clockMs: this.#clock.now(),
@@ -177,7 +216,7 @@ export class FakeTransport implements Transport {
   /** Peers asked, by what fails the request when the peer is gone. */
   readonly #asked = new Map<() => void, MemberId>();
   members: readonly PeerAddresses[] = [];
-  cluster: { readonly clusterId: string; readonly incarnation: number } | null = null;
+  cluster: ClusterLife | null = null;
 
   constructor(self: MemberId, mesh: FakeMesh, clock: Clock) {
     this.self = self;
@@ -252,8 +291,10 @@ export class FakeTransport implements Transport {
     this.members = members;
   }
 
-  setCluster(cluster: { readonly clusterId: string; readonly incarnation: number } | null): void {
-    this.cluster = cluster;
+  setCluster(cluster: ClusterLife | null): void {
+    this.#mesh.move(this, () => {
+      this.cluster = cluster;
+    });
   }
 
   emit(event: PeerEvent): void {
@@ -293,6 +334,12 @@ export class FakeTransport implements Transport {
       back(refusal as unknown as Wire, () => answer.reject(AppError.of(refusal)));
     }
   }
+}
+
+/** Who was told of no cluster speaks to everybody: most tests have but one. */
+function areOne(a: ClusterLife | null, b: ClusterLife | null): boolean {
+  if (a === null || b === null) return true;
+  return a.clusterId === b.clusterId && a.incarnation === b.incarnation && a.lineage === b.lineage;
 }
 
 function pairs(from: readonly MemberId[], to: readonly MemberId[]): [MemberId, MemberId][] {
