@@ -4,10 +4,10 @@ import { recoverCluster } from "./actions/recover.ts";
 import { contact, type Contact } from "./contact.ts";
 import type { BootstrapDeps, DriverDeps } from "./deps.ts";
 import { parseNode } from "./node-address.ts";
-import { memberOf } from "./preflight.ts";
+import { fit } from "./preflight.ts";
 import { rehearse } from "./rehearse.ts";
 import { AttemptFailed, failureOf } from "./refusal.ts";
-import { StepRecorder, unrecorded } from "./steps.ts";
+import { StepRecorder } from "./steps.ts";
 import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { attemptMsMax, requestError } from "#shared/bootstrap/check.ts";
@@ -81,7 +81,7 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     const step = stepBootstrap(this.#state, await this.#requested(action));
     if ("refused" in step) throw new AppError(step.refused, {});
     this.#refuseUnfit(action, request);
-    return rehearse({ ...this.#deps, contact: this.#contact, step: unrecorded }, action, request, signal);
+    return rehearse({ ...this.#deps, contact: this.#contact }, action, request, signal);
   }
 
   onChange(listener: (state: BootstrapState) => void): Disposable {
@@ -169,7 +169,7 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
         throw new AppError("config_error", { field: "cluster.nodes", rule });
       }
     }
-    memberOf(this.#deps, request);
+    fit(this.#deps, request);
   }
 
   async #perform(effect: BootstrapEffect, request: BootstrapRequest | undefined): Promise<void> {

@@ -1,11 +1,9 @@
-import { randomUUID } from "node:crypto";
-import { open, rm, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import { resolve } from "node:path";
 
 import { canonicalAddress, hostCandidates, meshCandidates } from "./addresses.ts";
+import { tryFolder } from "./check-folder.ts";
 import { within } from "./deadline.ts";
 import type { BootstrapDeps } from "./deps.ts";
-import { makeFolder } from "./make-folder.ts";
 import type { StoragePaths } from "#agent/ports/inventory.ts";
 import { chooseAddress } from "#shared/bootstrap/address.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
@@ -16,11 +14,8 @@ import type { NewMember } from "#shared/registry/command.ts";
 
 /** Longest a storage path may take to be tested. Milliseconds. */
 const PATH_MS_MAX = 5000;
-/** Less free space than this and not even a log fits. */
-const FREE_BYTES_MIN = 16 * 1024 * 1024;
 
-/** For the agent and its group alone. */
-const FOLDER_MODE = 0o750;
+const KINDS = ["persistent", "ephemeral", "bigstore"] as const;
 
 /** What this host will be in the cluster, once everything about it was found fit. */
 export interface Preflight {
@@ -29,32 +24,44 @@ export interface Preflight {
   readonly chosen: { readonly paths?: StoragePaths };
 }
 
+/** What is needed to say at once whether a request fits this host. */
+type HostDeps = Pick<BootstrapDeps, "inventory" | "transport" | "host" | "apiUrls" | "socketDirectory">;
+
 /**
  * Whether this host can do what is asked. Rejects with config_error (the field and what would be right) or path_error.
- * Leaves nothing behind but the storage folders themselves.
+ * Leaves nothing behind but the storage folders themselves; in a rehearsal (see rehearse.ts) not even these.
  */
 export async function preflight(
   deps: BootstrapDeps,
   request: BootstrapRequest,
   signal: AbortSignal,
 ): Promise<Preflight> {
-  const member = memberOf(deps, request);
-  const paths = pathsOf(deps, request);
-  await checkPaths(deps, paths, signal);
+  const { member, paths } = fit(deps, request);
+  const flashBytes = await checkPaths(deps, paths, signal);
   if (deps.inventory.current().live.clock.synchronized === false) {
     deps.log.warn({}, "the clock of this host is not synchronised; run chrony or another NTP client");
   }
-  return { member, chosen: Object.keys(request.paths).length === 0 ? {} : { paths } };
+  return {
+    member: flashBytes === null ? member : { ...member, flash_bytes: flashBytes },
+    chosen: Object.keys(request.paths).length === 0 ? {} : { paths },
+  };
 }
 
-/** This host as a member. Throws config_error when the request names addresses that are not its own, or are none. */
-export function memberOf(
-  deps: Pick<BootstrapDeps, "inventory" | "transport" | "host" | "apiUrls">,
+/**
+ * This host as a member, and its storage folders, by what is known without looking at any disk. Throws config_error when the request
+ * contradicts the host: addresses that are not its own or are none, one folder for two purposes, a bigstore without a folder.
+ */
+export function fit(
+  deps: HostDeps,
   request: BootstrapRequest,
-): NewMember {
-  const { identity } = request;
+): { readonly member: NewMember; readonly paths: StoragePaths } {
+  return { member: memberOf(deps, request), paths: pathsOf(deps, request) };
+}
+
+/** This host as a member, before its disks are looked at. Throws config_error as `fit` does. */
+export function memberOf(deps: HostDeps, { identity, limits, bigstore }: BootstrapRequest): NewMember {
   const listening = deps.transport.listenAddrs();
-  const addr = addrOf(deps, identity.addr, listening);
+  const addr = addrOf(deps, identity, listening);
   const external = identity.externalAddrs.map((text) => {
     const address = canonicalAddress(text);
     if (address !== null) return address;
@@ -73,12 +80,30 @@ export function memberOf(
     api_urls: [...deps.apiUrls()],
     rack_id: identity.rackId ?? null,
     software_version: SOFTWARE_VERSION,
+    memory_bytes: Math.floor(deps.inventory.current().static.memory_total),
+    ...given({
+      second_rack_id: identity.secondRackId,
+      accept_servers: identity.acceptServers,
+      // Left out it is inherited from the cluster.
+      use_internal_ipv6: identity.useInternalIpv6,
+      max_listeners: limits.maxListeners,
+      max_redis_servers: limits.maxRedisServers,
+      bigstore_enabled: bigstore.enabled,
+      bigstore_driver: bigstore.driver,
+      socket_directory: deps.socketDirectory,
+    }),
   };
+}
+
+/** Without the fields that are undefined. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 function addrOf(
   deps: Pick<BootstrapDeps, "inventory">,
-  asked: string | undefined,
+  { addr: asked, useInternalIpv6 = false }: BootstrapRequest["identity"],
   listening: readonly string[],
 ): string {
   const field = "node.identity.addr";
@@ -87,13 +112,18 @@ function addrOf(
     throw new AppError("config_error", { field, rule: `${asked} is no IP address` });
   }
   const host = hostCandidates(deps.inventory.current().static.addresses);
-  const chosen = chooseAddress({ requested, host, mesh: meshCandidates(listening) });
+  const family = useInternalIpv6 ? "ipv6" : null;
+  const chosen = chooseAddress({ requested, family, host, mesh: meshCandidates(listening) });
   if (chosen.ok) return chosen.address;
-  const rule =
-    chosen.allowed.length === 0
-      ? "this host has no address that others could reach"
-      : `${asked} is no address of this host; it has ${chosen.allowed.join(", ")}`;
-  throw new AppError("config_error", { field, rule });
+  const kind = useInternalIpv6 ? "IPv6 address" : "address";
+  if (chosen.allowed.length > 0) {
+    const rule = `${asked} is no ${kind} of this host; it has ${chosen.allowed.join(", ")}`;
+    throw new AppError("config_error", { field, rule });
+  }
+  throw new AppError("config_error", {
+    field: useInternalIpv6 ? "node.identity.use_internal_ipv6" : field,
+    rule: `this host has no ${kind} that others could reach`,
+  });
 }
 
 /** The mesh addresses on the chosen address first: others dial in this order. */
@@ -102,53 +132,51 @@ function preferring(addr: string, multiaddrs: readonly string[]): string[] {
   return [...chosen, ...multiaddrs.filter((one) => !chosen.has(one))].slice(0, HOST_ADDRESSES_MAX);
 }
 
-function pathsOf(deps: BootstrapDeps, { paths }: BootstrapRequest): StoragePaths {
+function pathsOf(deps: Pick<BootstrapDeps, "inventory">, request: BootstrapRequest): StoragePaths {
   const defaults = deps.inventory.paths();
-  return {
-    persistent: paths.persistent ?? defaults.persistent,
-    ephemeral: paths.ephemeral ?? defaults.ephemeral,
-    bigstore: paths.bigstore ?? defaults.bigstore,
+  const paths: StoragePaths = {
+    persistent: request.paths.persistent ?? defaults.persistent,
+    ephemeral: request.paths.ephemeral ?? defaults.ephemeral,
+    bigstore: request.paths.bigstore ?? defaults.bigstore,
   };
-}
-
-async function checkPaths(deps: BootstrapDeps, paths: StoragePaths, signal: AbortSignal): Promise<void> {
-  for (const kind of ["persistent", "ephemeral", "bigstore"] as const) {
+  if (request.bigstore.enabled === true && paths.bigstore === null) {
+    const rule = "is required with node.bigstore_enabled: this host has no folder for it configured";
+    throw new AppError("config_error", { field: "node.paths.bigstore_path", rule });
+  }
+  const taken = new Map<string, string>();
+  for (const kind of KINDS) {
     const path = paths[kind];
     if (path === null) continue;
-    await within((deps.checkFolder ?? checkPath)(path), {
+    const other = taken.get(resolve(path));
+    if (other !== undefined) {
+      const rule = `must not be the ${other} path as well; choose a folder for each`;
+      throw new AppError("config_error", { field: `node.paths.${kind}_path`, rule });
+    }
+    taken.set(resolve(path), kind);
+  }
+  return paths;
+}
+
+/** Resolves with the size of the file system under the bigstore; null without one, or when that cannot be known. */
+async function checkPaths(
+  deps: BootstrapDeps,
+  paths: StoragePaths,
+  signal: AbortSignal,
+): Promise<number | null> {
+  const sizes = new Map<string, number | null>();
+  for (const kind of KINDS) {
+    const path = paths[kind];
+    if (path === null) continue;
+    const { totalBytes } = await within((deps.checkFolder ?? tryFolder)(path), {
       clock: deps.clock,
       ms: PATH_MS_MAX,
       signal,
-      late: () =>
-        new AppError("path_error", { path, cause: `gave no answer within ${PATH_MS_MAX / 1000} s` }),
+      late: () => {
+        const cause = `gave no answer within ${PATH_MS_MAX / 1000} s; look at its mount`;
+        return new AppError("path_error", { path, cause, errno: "ETIMEDOUT" });
+      },
     });
+    sizes.set(kind, totalBytes);
   }
-}
-
-/** Makes the folder if need be, and writes, syncs and removes a file in it. */
-async function checkPath(path: string): Promise<void> {
-  try {
-    await makeFolder(path, FOLDER_MODE);
-    const probe = join(path, `.muster-${randomUUID()}`);
-    try {
-      await using file = await open(probe, "wx", 0o600);
-      await file.writeFile("muster was here to see whether it can write\n");
-      await file.sync();
-    } finally {
-      await rm(probe, { force: true });
-    }
-  } catch (error) {
-    throw new AppError("path_error", { path, cause: causeOf(error) });
-  }
-  const { bavail, bsize } = await statfs(path);
-  if (bavail * bsize < FREE_BYTES_MIN) {
-    const cause = `has ${bavail * bsize} bytes free; at least ${FREE_BYTES_MIN} are needed`;
-    throw new AppError("path_error", { path, cause });
-  }
-}
-
-function causeOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // `EACCES: permission denied, mkdir '/x/y'`: the path is told beside it, and the system call helps nobody.
-  return error.message.replace(/, \w+ '.*$/s, "");
+  return sizes.get("bigstore") ?? null;
 }

@@ -12,6 +12,8 @@ export interface Candidate {
 export interface AddressChoice {
   /** What the request asks for (`node.identity.addr`), in canonical form. */
   readonly requested: string | null;
+  /** The only family that will do; null: both do. */
+  readonly family?: Candidate["family"] | null;
   /** The host's addresses, in the order of its interfaces. */
   readonly host: readonly Candidate[];
   /** Those on which its mesh listens, wildcards resolved; also loopback ones, which `host` leaves out. */
@@ -28,8 +30,8 @@ export type ChosenAddress =
  * mesh listens: not on a bridge, private before public (it is the internal address; the others are external ones),
  * IPv4 before IPv6, loopback last; among equals the first interface.
  */
-export function chooseAddress({ requested, host, mesh }: AddressChoice): ChosenAddress {
-  const known = merge(host, mesh);
+export function chooseAddress({ requested, family = null, host, mesh }: AddressChoice): ChosenAddress {
+  const known = merge(host, mesh).filter((one) => family === null || one.family === family);
   if (requested !== null) {
     const found = known.some(({ text }) => text === requested);
     return found ? { ok: true, address: requested } : { ok: false, allowed: known.map(({ text }) => text) };

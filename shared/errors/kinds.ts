@@ -62,7 +62,8 @@ export interface ErrorFacts {
   rack_id_required: { readonly current_rack_ids: readonly string[] };
   socket_directory_mismatch: { readonly expected: string; readonly actual: string };
   node_config_mismatch: { readonly setting: string; readonly expected: string; readonly actual: string };
-  path_error: { readonly path: string; readonly cause: string };
+  /** `errno`: as the system calls it (`ENOENT`), where the system said so. */
+  path_error: { readonly path: string; readonly cause: string; readonly errno?: string };
   internal_error: { readonly incident: string };
 
   // Members and users.

@@ -56,3 +56,22 @@ describe("with a wish", () => {
     expect(chooseAddress(choice)).toEqual({ ok: false, allowed: ["10.0.0.5", "203.0.113.5"] });
   });
 });
+
+describe("when only IPv6 will do", () => {
+  test.each<[string, readonly Candidate[], readonly Candidate[], string]>([
+    ["IPv6 though IPv4 is better", [inner, outer6], [inner, outer6], "2001:db8::5"],
+    ["private before public", [outer6, inner6], [outer6, inner6], "fd00::5"],
+    ["another one when the mesh listens on IPv4 alone", [inner, inner6], [inner], "fd00::5"],
+  ])("%s", (_what, host, mesh, address) => {
+    expect(chooseAddress({ requested: null, family: "ipv6", host, mesh })).toEqual({ ok: true, address });
+  });
+
+  test("a host without one has none to choose, and an IPv4 address is refused", () => {
+    const choice = { family: "ipv6", host: [inner], mesh: [inner] } as const;
+    expect(chooseAddress({ ...choice, requested: null })).toEqual({ ok: false, allowed: [] });
+    expect(chooseAddress({ ...choice, host: [inner, inner6], requested: "10.0.0.5" })).toEqual({
+      ok: false,
+      allowed: ["fd00::5"],
+    });
+  });
+});
