@@ -90,6 +90,16 @@ function isGiven(text: string | undefined): boolean {
   return text !== undefined && text !== "";
 }
 
+/** What is wrong with the name of a user; null when nothing is. */
+export function userNameRule(name: string): string | null {
+  return isUserName(name) ? null : USERNAME_RULE;
+}
+
+/** What is wrong with a password; null when nothing is. */
+export function passwordRule(password: string): string | null {
+  return isPassword(password) ? null : PASSWORD_RULE;
+}
+
 function isUserName(name: string): boolean {
   return name.length > 0 && name.length <= USER_NAME_CHARS_MAX && !NOT_IN_USER_NAMES.test(name);
 }

@@ -89,6 +89,11 @@ function rules(action: BootstrapAction, request: BootstrapRequest, host: AskedHo
   ];
 }
 
+/** What is wrong with the name of a rack; null when nothing is. */
+export function rackRule(rack: string): string | null {
+  return RACK_ID.test(rack) ? null : RACK_RULE;
+}
+
 /** A recovery needs a copy before it needs anything else. */
 function rulesOfSource({ nodes, recoveryFilename }: BootstrapRequest, { member }: AskedHost): Rule[] {
   const none = recoveryFilename === undefined && nodes.length === 0 && !member;
