@@ -157,6 +157,8 @@ export const Command = Type.Union([
   Type.Object({
     type: Type.Literal("member.configure"),
     peer: Peer,
+    /** Of one that is down: where it will be found again. */
+    addr: Type.Optional(Addr),
     external_addrs: Type.Optional(Type.Array(Addr, { maxItems: HOST_ADDRESSES_MAX })),
     rack_id: Type.Optional(Type.String({ minLength: 1, maxLength: 63 })),
     second_rack_id: Type.Optional(Type.String({ maxLength: 63 })),
