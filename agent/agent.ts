@@ -8,6 +8,7 @@ import { BackupFolder } from "#agent/backup/folder.ts";
 import { BackupKeeper } from "#agent/backup/keeper.ts";
 import type { Departure } from "#agent/bootstrap/departure.ts";
 import type { BootstrapDriver } from "#agent/bootstrap/driver.ts";
+import { issueToken } from "#agent/bootstrap/issue-token.ts";
 import { makeFolder } from "#agent/bootstrap/make-folder.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
 import { hostInUrl, type SocketAddress } from "#agent/config/address.ts";
@@ -28,6 +29,7 @@ import {
 import { AgentMetrics } from "#agent/metrics/agent-metrics.ts";
 import { loadIdentity } from "#agent/mesh/identity.ts";
 import { Mesh } from "#agent/mesh/mesh.ts";
+import type { TokenSecrets } from "#agent/ports/credentials.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Replica } from "#agent/registry/replica.ts";
 import { openStores } from "#agent/store/open.ts";
@@ -193,7 +195,11 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   };
   const app = createServer(
     {
-      commands: commandsOf(replica, bootstrap, departure, passwords),
+      commands: commandsOf(replica, bootstrap, departure, {
+        passwords,
+        tokens: proofs.tokens,
+        self: mesh.self,
+      }),
       queries,
       registry: replica,
       bootstrap,
@@ -253,7 +259,15 @@ function commandsOf(
   replica: Replica,
   bootstrap: BootstrapDriver,
   departure: Departure,
-  passwords: ScryptPasswords,
+  {
+    passwords,
+    tokens,
+    self,
+  }: {
+    readonly passwords: ScryptPasswords;
+    readonly tokens: TokenSecrets;
+    readonly self: MemberId;
+  },
 ): Commands {
   return {
     async submit(command, context) {
@@ -264,6 +278,7 @@ function commandsOf(
     startBootstrap: (action, request) => bootstrap.start(action, request),
     validateBootstrap: (action, request, signal) => bootstrap.validate(action, request, signal),
     verifierOf: (password) => passwords.derive(password),
+    createToken: (wish, context) => issueToken({ registry: replica, tokens, self }, wish, optionsOf(context)),
     lead: (to) => replica.lead(to),
     leave: (context) => departure.leave(optionsOf(context)),
     removeMember: (peer, { force, ...context }) => departure.remove(peer, { force, ...optionsOf(context) }),

@@ -7,6 +7,7 @@ import type { Registry, Submitted } from "#agent/ports/registry.ts";
 import type { BootstrapAction } from "#shared/bootstrap/machine.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
+import type { EpochMs } from "#shared/lib/time.ts";
 import type { Command, Expectation, PasswordVerifier } from "#shared/registry/command.ts";
 import type { CommandResult, RegistryState } from "#shared/registry/state.ts";
 
@@ -48,6 +49,11 @@ export interface Commands {
   ): Promise<Validation>;
   /** How a password is kept; it costs a slow hash. Rejects with overloaded when too many wait. */
   verifierOf(password: string): Promise<PasswordVerifier>;
+  /** Makes a join token, whose text is told this once. Rejects as `submit` does. */
+  createToken(
+    wish: { readonly ttlMs: number; readonly note: string },
+    context: WriteContext,
+  ): Promise<{ readonly id: string; readonly token: string; readonly expiresAt: EpochMs }>;
   /** Hands leadership over and answers who leads now: see Voting.lead. */
   lead(to: MemberId | null): Promise<MemberId>;
   /** Takes this host out of its cluster: see Departure.leave. */

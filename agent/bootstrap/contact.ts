@@ -20,9 +20,9 @@ const Told = Type.Pick(MeshContact, ["peer_id", "mesh_addrs", "cluster_id"]);
 export class NoClusterYet extends Error {
   override readonly name = "NoClusterYet";
   /** Who answered. */
-  readonly peer: MemberId | null;
+  readonly peer: MemberId;
 
-  constructor(message: string, peer: MemberId | null = null) {
+  constructor(message: string, peer: MemberId) {
     super(message);
     this.peer = peer;
   }

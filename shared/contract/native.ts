@@ -1,6 +1,6 @@
 import { Type, type Static } from "typebox";
 
-import { MEMBERS_MAX } from "#shared/lib/limits.ts";
+import { MEMBERS_MAX, TOKEN_NOTE_CHARS_MAX, TOKEN_TTL_MS_MAX } from "#shared/lib/limits.ts";
 import { HostFacts } from "#shared/model/hardware.ts";
 
 // muster's own API, prefix /muster/v1: what agents, the CLI and probes say to each other. Fields are only ever added.
@@ -254,3 +254,41 @@ export type ChangesEvent = Static<typeof ChangesEvent>;
  */
 export const PositionEvent = Type.Object({ index: Type.Integer() });
 export type PositionEvent = Static<typeof PositionEvent>;
+
+/** Body of POST tokens; may be left out. `ttl_s`: seconds until the token is of no use any more, a day when left out. */
+export const TokenRequest = Type.Union([
+  Type.Object(
+    {
+      ttl_s: Type.Optional(Type.Integer({ minimum: 1, maximum: TOKEN_TTL_MS_MAX / 1000 })),
+      note: Type.Optional(Type.String({ maxLength: TOKEN_NOTE_CHARS_MAX })),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Null(),
+]);
+
+/** Answer of POST tokens. `token` lets one host join, and is told this once. */
+export const NewJoinToken = Type.Object({
+  id: Type.String(),
+  token: Type.String(),
+  expires_at_ms: Type.Integer(),
+});
+export type NewJoinToken = Static<typeof NewJoinToken>;
+
+/** What has become of one join token. */
+export const JoinToken = Type.Object({
+  id: Type.String(),
+  note: Type.String(),
+  created_by: Type.String(),
+  created_at_ms: Type.Integer(),
+  expires_at_ms: Type.Integer(),
+  /** Who joined with it; `name` is null when that host is no member any more. */
+  used_by: Nullable(Type.Object({ peer: Type.String(), name: Nullable(Type.String()) })),
+  used_at_ms: Nullable(Type.Integer()),
+  state: Type.Enum(["valid", "used", "expired"]),
+});
+export type JoinToken = Static<typeof JoinToken>;
+
+/** GET tokens, in order of id. */
+export const JoinTokenList = Type.Object({ tokens: Type.Array(JoinToken) });
+export type JoinTokenList = Static<typeof JoinTokenList>;

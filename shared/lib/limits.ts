@@ -127,3 +127,7 @@ export const BACKUPS_KEPT = 5;
 export const BOOTSTRAP_WAIT_MS_MAX = 600_000;
 /** Parts of one bootstrap attempt that are remembered; the oldest are dropped first. */
 export const BOOTSTRAP_STEPS_MAX = 64;
+/** Readers of the bootstrap's state that may wait at once; anybody may before there is a cluster. */
+export const BOOTSTRAP_WAITERS_MAX = 256;
+/** How long a join token is valid when nobody says. */
+export const TOKEN_TTL_MS_DEFAULT = 86_400_000;

@@ -19,7 +19,7 @@ import {
   speakForItself,
   type Group,
 } from "#agent/member.ts";
-import { WriteFailed } from "#agent/ports/store.ts";
+import { WriteFailed, type ClusterIdentity, type Stores } from "#agent/ports/store.ts";
 import type { ReplicaOptions } from "#agent/registry/options.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
 import type { Prng } from "#shared/lib/prng.ts";
@@ -39,7 +39,10 @@ export interface HostWorld {
   readonly net: SimNet;
   readonly strangers: Strangers;
   readonly raft: Partial<ReplicaOptions>;
-  oracleOf(clusterId: string): ClusterOracle;
+  /** Of this life of a cluster. */
+  oracleOf(identity: ClusterIdentity | null): ClusterOracle;
+  /** A host is about to write down that it carries the cluster on from a copy. */
+  recovers(host: SimHost, recovered: Parameters<Stores["recover"]>[0]): void;
   newClusterId(): string;
   /** Whether the process dies at this point; the world has ended it then. */
   mayDie(host: SimHost, at: Boundary): boolean;
@@ -66,8 +69,12 @@ export interface Process extends Group {
 /** A host with a disk, a clock and an address, and the real agent on it, or nothing. */
 export class SimHost {
   readonly peer: string;
+  readonly uuid: string;
+  readonly name: string;
   readonly address: string;
   readonly disk: SimDisk;
+  /** What it has saved beside its store. */
+  readonly backups = new FakeBackups();
   readonly time: HostTime;
   /** The life that runs or boots now; null while the host is down. */
   life: Life | null = null;
@@ -83,8 +90,10 @@ export class SimHost {
   constructor(world: HostWorld, n: number, drift: number) {
     this.#world = world;
     this.peer = `peer-${n}`;
+    this.uuid = `uuid-${n}`;
+    this.name = `host-${this.peer}`;
     this.address = `10.0.0.${n}`;
-    this.disk = new SimDisk(world, { uuid: `uuid-${n}` });
+    this.disk = new SimDisk(world, { uuid: this.uuid });
     this.time = { rate: 1 + (world.prng.next() * 2 - 1) * drift, wallOffsetMs: 0 };
   }
 
@@ -106,9 +115,16 @@ export class SimHost {
     const world = this.#world;
     const { schedule, net, strangers, prng } = world;
     const clock = new LifeClock({ schedule, life, time: this.time });
-    const stores = this.disk.open(life);
+    const opened = this.disk.open(life);
+    const stores: typeof opened = {
+      ...opened,
+      recover: (recovered) => {
+        world.recovers(this, recovered);
+        return opened.recover(recovered);
+      },
+    };
     const { uuid, starts } = await stores.identity.host();
-    const { peer, address } = this;
+    const { peer, address, name, backups } = this;
     const transport = new SimTransport({ net, strangers, life, clock }, { self: peer, address });
     const credentials = new SimCredentials();
     const inventory = new FakeInventory(factsOf([hostAddress(address)]));
@@ -123,7 +139,7 @@ export class SimHost {
       passwords: credentials,
       scram: credentials,
       proofs: joinProofs(),
-      backups: new FakeBackups(),
+      backups,
       random: () => prng.next(),
       packing: {
         pack: (body: Uint8Array) => Promise.resolve(body),
@@ -137,7 +153,7 @@ export class SimHost {
       createCore: (...args: ConstructorParameters<typeof RaftCore>) => {
         takesPart += 1;
         return watchCore(new RaftCore(...args), args[1], {
-          oracle: world.oracleOf(group.cluster.identity?.clusterId ?? ""),
+          oracle: world.oracleOf(group.cluster.identity),
           who: `${peer}/${starts}/${takesPart}`,
           alive: () => life.alive,
           count: (what) => world.count(what),
@@ -146,7 +162,7 @@ export class SimHost {
       self: {
         peer,
         uuid,
-        name: `host-${peer}`,
+        name,
         softwareVersion: "0.1.0",
         apiUrls: [`https://${address}:9443`],
         get meshAddrs() {
@@ -220,7 +236,7 @@ export class SimHost {
           if (other === null || bootstrap === undefined || there === null || back === null) {
             reject(new Error("no answer"));
           } else if (bootstrap.state.name !== "completed" || cluster?.identity === null) {
-            reject(new NoClusterYet("the agent there is not in a cluster"));
+            reject(new NoClusterYet("the agent there is not in a cluster", other.peer));
           } else {
             resolve({ peer: other.peer, meshAddrs: [`/ip4/${other.address}/tcp/9444`] });
           }

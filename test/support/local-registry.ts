@@ -1,5 +1,7 @@
 import type { Commands } from "#agent/api/ports.ts";
+import { issueToken } from "#agent/bootstrap/issue-token.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
+import { joinProofs } from "#agent/credentials/join-proofs.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Registry, RegistryStatus, Submitted } from "#agent/ports/registry.ts";
 import { IndexWaiters } from "#agent/registry/waiters.ts";
@@ -144,6 +146,8 @@ export function commandsOver(registry: Registry): Commands {
     submit,
     startBootstrap: () => Promise.reject(new AppError("already_in_cluster", {})),
     validateBootstrap: () => Promise.reject(new AppError("already_in_cluster", {})),
+    createToken: (wish, { by }) =>
+      issueToken({ registry, tokens: joinProofs().tokens, self: SELF }, wish, { by: by.name }),
     verifierOf: () => Promise.reject(new AppError("overloaded", { what: "password hashing" })),
     lead: (to) =>
       to === null || to === SELF

@@ -16,6 +16,7 @@ import { memberRoutes } from "./members.ts";
 import { meshRoutes } from "./mesh.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { statusRoutes } from "./status.ts";
+import { tokenRoutes } from "./tokens.ts";
 
 const PREFIX = "/muster/v1";
 
@@ -42,5 +43,6 @@ export const nativeApi: FastifyPluginAsync<NativeDeps> = async (app, deps) => {
   await app.register(hostRoutes, options);
   await app.register(eventRoutes, options);
   await app.register(backupRoutes, options);
+  await app.register(tokenRoutes, options);
   await app.register(metricsRoutes, options);
 };

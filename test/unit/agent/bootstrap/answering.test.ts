@@ -75,7 +75,7 @@ test("an agent that is only about to have a cluster is asked again, for a few se
   let asked = 0;
   const soon: Contact = async (address) => {
     asked += 1;
-    if (asked < 4) throw new NoClusterYet("not yet");
+    if (asked < 4) throw new NoClusterYet("not yet", "a");
     return { peer: address, meshAddrs: [] };
   };
   const found = answering({ contact: soon, clock }, ["a"], 9443, never).next();
@@ -83,9 +83,17 @@ test("an agent that is only about to have a cluster is asked again, for a few se
   expect((await found).value).toEqual({ address: "a", found: { peer: "a", meshAddrs: [] } });
 
   const nobody: Contact = async () => {
-    throw new NoClusterYet("not yet");
+    throw new NoClusterYet("not yet", "a");
   };
   const given = answering({ contact: nobody, clock }, ["a"], 9443, never).next();
   for (let i = 0; i < 30; i += 1) await clock.advance(250);
   expect((await given).value).toMatchObject({ address: "a", found: { message: "not yet" } });
+});
+
+test("this host itself is never waited for, though it has no cluster either", async () => {
+  const contact: Contact = async () => {
+    throw new NoClusterYet("not yet", "me");
+  };
+  const found = await answering({ contact, clock: new FakeClock(), self: "me" }, ["a"], 9443, never).next();
+  expect(found.value).toMatchObject({ address: "a", found: { message: "that is this host itself" } });
 });
