@@ -51,8 +51,8 @@ export function rulesOfCredentials(action: BootstrapAction, request: BootstrapRe
       isGiven(clientCert) ? "credentials.client_cert" : "credentials.client_key",
       "must stand alone, without username and password",
     ],
-    [needed && !isUserName(username), "credentials.username", USERNAME_RULE],
-    [needed && !isPassword(password), "credentials.password", PASSWORD_RULE],
+    [needed && userNameRule(username) !== null, "credentials.username", USERNAME_RULE],
+    [needed && passwordRule(password) !== null, "credentials.password", PASSWORD_RULE],
     [
       byToken && (token ?? "").length > TOKEN_CHARS_MAX,
       "credentials.token",
@@ -92,20 +92,14 @@ function isGiven(text: string | undefined): boolean {
 
 /** What is wrong with the name of a user; null when nothing is. */
 export function userNameRule(name: string): string | null {
-  return isUserName(name) ? null : USERNAME_RULE;
+  const fits = name.length > 0 && name.length <= USER_NAME_CHARS_MAX && !NOT_IN_USER_NAMES.test(name);
+  return fits ? null : USERNAME_RULE;
 }
 
 /** What is wrong with a password; null when nothing is. */
 export function passwordRule(password: string): string | null {
-  return isPassword(password) ? null : PASSWORD_RULE;
-}
-
-function isUserName(name: string): boolean {
-  return name.length > 0 && name.length <= USER_NAME_CHARS_MAX && !NOT_IN_USER_NAMES.test(name);
-}
-
-function isPassword(password: string): boolean {
-  return password.length > 0 && password.length <= PASSWORD_CHARS_MAX && !/\p{Cc}/u.test(password);
+  const fits = password.length > 0 && password.length <= PASSWORD_CHARS_MAX && !/\p{Cc}/u.test(password);
+  return fits ? null : PASSWORD_RULE;
 }
 
 function isPem(text: string, form: RegExp): boolean {

@@ -20,6 +20,11 @@ const SERVERS_MAX = 65_535;
 const RETRIES_MAX = 100;
 const RETRY_TIME_S_MAX = 3600;
 
+/** What is wrong with the id of a rack; null when nothing is. */
+export function rackRule(rackId: string): string | null {
+  return RACK_ID.test(rackId) ? null : RACK_RULE;
+}
+
 /** How long one try of an attempt may take before it counts as failed. Milliseconds. */
 export const ATTEMPT_MS_MAX = 120_000;
 
@@ -63,8 +68,12 @@ function rules(action: BootstrapAction, request: BootstrapRequest, host: AskedHo
       "node.identity.uid",
       "must be a whole number from 1",
     ],
-    [rackId !== undefined && !RACK_ID.test(rackId), "node.identity.rack_id", RACK_RULE],
-    [secondRackId !== undefined && !RACK_ID.test(secondRackId), "node.identity.second_rack_id", RACK_RULE],
+    [rackId !== undefined && rackRule(rackId) !== null, "node.identity.rack_id", RACK_RULE],
+    [
+      secondRackId !== undefined && rackRule(secondRackId) !== null,
+      "node.identity.second_rack_id",
+      RACK_RULE,
+    ],
     [name !== undefined && !isDnsName(name), "node.identity.name", "must be a host name"],
     ...rulesOfLimits(limits),
     [
@@ -87,11 +96,6 @@ function rules(action: BootstrapAction, request: BootstrapRequest, host: AskedHo
     ...rulesOfAction(action, request),
     [nodes.length > JOIN_NODES_MAX, "cluster.nodes", `may name at most ${JOIN_NODES_MAX} addresses`],
   ];
-}
-
-/** What is wrong with the name of a rack; null when nothing is. */
-export function rackRule(rack: string): string | null {
-  return RACK_ID.test(rack) ? null : RACK_RULE;
 }
 
 /** A recovery needs a copy before it needs anything else. */

@@ -180,6 +180,11 @@ export function isUnderWay(state: BootstrapState): state is UnderWay {
   return state.name === "initiated" || state.name === "running";
 }
 
+/** Whether this host is a member of a cluster; one that recovers its cluster is one all the while. */
+export function isMember(state: BootstrapState): boolean {
+  return state.name === "completed" || (isUnderWay(state) && state.member !== undefined);
+}
+
 function unchanged(state: BootstrapState): BootstrapStep {
   return { state, effects: [] };
 }
@@ -212,8 +217,9 @@ function restarted(state: BootstrapState, incarnation: number | null, at: EpochM
       const message = `the agent was restarted while it worked on ${state.action}; what it had begun is undone, try again`;
       const failure: BootstrapFailure = { code: "internal_error", details: { message } };
       if (state.member === undefined || incarnation === null) {
-        const { member: _member, ...rest } = state;
-        return { state: ended(rest, { failure, at }), effects: [forget] };
+        const { member, ...rest } = state;
+        // A member's record that is gone was not taken by the recovery. What else is left of it may be all that there is.
+        return { state: ended(rest, { failure, at }), effects: member === undefined ? [forget] : [] };
       }
       // The new incarnation is on disk whole, or the old one is: there is nothing in between.
       const done = incarnation > state.member.incarnation;
