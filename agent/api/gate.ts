@@ -4,6 +4,7 @@ import { parseBasic } from "#agent/api/auth/basic.ts";
 import type { Verifier } from "#agent/api/auth/verifier.ts";
 import { callerOf, isLocal, isWithin, type Network, sourceOf, toBlock } from "#agent/api/callers.ts";
 import type { Principal, Queries } from "#agent/api/ports.ts";
+import { isMember } from "#shared/bootstrap/machine.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { Topic } from "#shared/registry/command.ts";
 
@@ -92,7 +93,7 @@ export class GateKeeper {
    * not. Answers at once (no promise) where no password has to be hashed.
    */
   admit(request: FastifyRequest, gate: Gate): void | Promise<void> {
-    const member = this.#queries.bootstrap.state.name === "completed";
+    const member = isMember(this.#queries.bootstrap.state);
     refuseForeignPages(request);
     if (gate.before === "member" && !member) throw new AppError("not_in_cluster", {});
     const who = this.#identify(request, gate, member);

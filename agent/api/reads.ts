@@ -8,6 +8,7 @@ import { takeWishes, type Wishes } from "#agent/api/read-wishes.ts";
 import { lastChange, subjectOf, versionShown, type Subject } from "#agent/api/shown.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Registry } from "#agent/ports/registry.ts";
+import { isMember } from "#shared/bootstrap/machine.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { INDEX_WAITERS_MAX } from "#shared/lib/limits.ts";
@@ -143,7 +144,7 @@ class Reads {
   /** The agent may have left its cluster while the caller waited; what the gate found out is no longer so. */
   #demandMember({ routeOptions }: FastifyRequest): void {
     const { gate } = routeOptions.config;
-    if (gate?.before === "member" && this.#deps.queries.bootstrap.state.name !== "completed") {
+    if (gate?.before === "member" && !isMember(this.#deps.queries.bootstrap.state)) {
       throw new AppError("not_in_cluster", {});
     }
   }
