@@ -66,7 +66,8 @@ function take(query: Record<string, unknown>, name: string): string | undefined 
   return value;
 }
 
-function parseWait(text: string): number {
+/** A duration a caller may wish to wait, in milliseconds. Throws bad_request that names `wait`. */
+export function parseWait(text: string): number {
   const [, digits, unit] = /^(\d{1,7})(ms|s|m)$/.exec(text) ?? [];
   const ms = Number(digits) * (unit === "ms" ? 1 : unit === "s" ? 1000 : 60_000);
   if (Number.isNaN(ms) || ms > WAIT_MS_MAX) {

@@ -4,6 +4,7 @@ import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from "fastify";
 
 import { Verifier } from "#agent/api/auth/verifier.ts";
+import { registerBootstrapWaits } from "#agent/api/bootstrap-waits.ts";
 import { orchestratorDialect } from "#agent/api/dialects/orchestrator/index.ts";
 import { redisDialect } from "#agent/api/dialects/redis/index.ts";
 import type { Network } from "#agent/api/callers.ts";
@@ -67,6 +68,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): FastifyI
   registerJsonBodies(app);
   registerHeaders(app);
   registerGate(app, keeper);
+  registerBootstrapWaits(app, { queries, clock });
   registerReads(app, { registry, queries, clock });
   registerRequestLog(app, deps.log);
   registerMeasure(app, deps.metrics);

@@ -172,6 +172,8 @@ export class FakeApi implements AsyncDisposable {
             return Promise.resolve();
           },
           startBootstrap: (action, request) => bootstrap.start(action, request),
+          validateBootstrap: (action, request) => bootstrap.validate(action, request),
+          verifierOf: (password) => passwords.derive(password),
         },
         queries: {
           registry: registry.state,
@@ -218,6 +220,14 @@ export class FakeApi implements AsyncDisposable {
     return OTHER_PEER;
   }
 
+  /** Adds the user `eve` / `look`, who may read and change nothing. */
+  async addViewer(): Promise<void> {
+    await this.registry.submit(
+      { type: "user.create", name: "eve", role: "viewer", verifier: this.passwords.verifier("look") },
+      { by: "admin" },
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.app.close();
   }
@@ -229,3 +239,5 @@ export function basic(username: string, password: string): { readonly authorizat
 
 /** Credentials of the cluster FakeApi creates. */
 export const ADMIN = basic("admin", "secret");
+/** Credentials of the user that FakeApi.addViewer adds. */
+export const VIEWER = basic("eve", "look");

@@ -24,6 +24,9 @@ const VERSIONED = [
   "/api/v1/registry/node",
   `/api/v1/registry/node/${NODE}`,
   "/muster/v1/cluster",
+  "/v1/cluster/policy",
+  "/v1/users",
+  "/v1/users/1",
 ];
 const UNVERSIONED = [
   "/muster/v1/members",
@@ -32,6 +35,8 @@ const UNVERSIONED = [
   "/muster/v1/status",
   "/muster/v1/mesh",
   "/v1/bootstrap",
+  "/v1/nodes",
+  "/v1/cluster",
 ];
 
 async function populate(one: FakeApi): Promise<void> {

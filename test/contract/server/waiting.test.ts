@@ -34,6 +34,7 @@ const CHANGES = {
   node: { type: "node.update", uuid: NODE, uri: "changed" },
   member: { type: "member.activate", peer: "12D3KooWOther" },
   cluster: { type: "cluster.configure", candidate_pool_size: 5 },
+  user: { type: "user.update", name: "admin", display_name: "other" },
 } as const satisfies Record<string, Command>;
 type Kind = keyof typeof CHANGES;
 
@@ -50,6 +51,18 @@ const ROUTES: Readonly<Record<string, { readonly path: string; readonly woken: r
   "/muster/v1/hosts/:name": { path: "/muster/v1/hosts/host-2", woken: ["member"] },
   "/muster/v1/cluster": { path: "/muster/v1/cluster", woken: ["cluster"] },
   "/muster/v1/status": { path: "/muster/v1/status", woken: ["member", "cluster"] },
+  "/v1/nodes": { path: "/v1/nodes", woken: ["member"] },
+  "/v1/nodes/:uid": { path: "/v1/nodes/2", woken: ["member"] },
+  "/v1/nodes/status": { path: "/v1/nodes/status", woken: ["member"] },
+  "/v1/nodes/:uid/status": { path: "/v1/nodes/2/status", woken: ["member"] },
+  "/v1/nodes/check": { path: "/v1/nodes/check", woken: ["member"] },
+  "/v1/nodes/check/:uid": { path: "/v1/nodes/check/2", woken: ["member"] },
+  "/v1/cluster": { path: "/v1/cluster", woken: ["cluster"] },
+  "/v1/cluster/check": { path: "/v1/cluster/check", woken: ["member"] },
+  "/v1/cluster/policy": { path: "/v1/cluster/policy", woken: ["cluster"] },
+  "/v1/license": { path: "/v1/license", woken: ["cluster"] },
+  "/v1/users": { path: "/v1/users", woken: ["user"] },
+  "/v1/users/:uid": { path: "/v1/users/1", woken: ["user"] },
 };
 
 /** Reads that show this agent and not the registry. */
@@ -61,6 +74,8 @@ const OTHERS = [
   "/muster/v1/mesh",
   "/v1/boostrap",
   "/v1/bootstrap",
+  "/v1/jsonschema",
+  "/v1/local/node/master_healthcheck",
 ];
 
 async function populate(): Promise<void> {
@@ -70,6 +85,7 @@ async function populate(): Promise<void> {
   expect(uuid).toBe(NODE);
   await change({ type: "zone.create", name: "a" });
   await change({ type: "zone.create", name: "b" });
+  await change({ type: "cluster.configure", license: "a license" });
   await change({ type: "node.register", uuid, zone_id: 1, uri: "u", cfg: {} });
 }
 
@@ -239,12 +255,14 @@ describe("a blocking read", () => {
     const from = (await deleted.answer).headers["x-muster-index"];
     const created = await begin(`${url}?index=${String(from)}`);
     expect(created.settled).toBe(false);
+    await change({ type: "cluster.configure", license: "a license" });
     await change({ type: "node.register", uuid: NODE, zone_id: 1, uri: "again", cfg: {} });
     expect((await created.answer).statusCode).toBe(200);
     // Both between two calls.
     const before = index();
     await change({ type: "node.unregister", uuid: NODE });
     expect((await new Pending(`${url}?index=${before}`).answer).statusCode).toBe(404);
+    await change({ type: "cluster.configure", license: "a license" });
     await change({ type: "node.register", uuid: NODE, zone_id: 1, uri: "third", cfg: {} });
     expect((await new Pending(`${url}?index=${before}`).answer).statusCode).toBe(200);
   });
@@ -292,7 +310,7 @@ describe("a blocking read", () => {
 
   test("index and wait are a dialect's own where nothing of the registry is shown", async () => {
     await populate();
-    expect((await new Pending("/v1/bootstrap?index=x&wait=y").answer).statusCode).toBe(200);
+    expect((await new Pending("/v1/jsonschema?index=x&wait=y").answer).statusCode).toBe(200);
   });
 });
 

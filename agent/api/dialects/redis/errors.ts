@@ -1,10 +1,12 @@
 import type { WireError } from "#agent/api/wire.ts";
-import type { AppError } from "#shared/errors/app-error.ts";
-import type { ErrorKind } from "#shared/errors/kinds.ts";
+import { BOOTSTRAP_ERROR_CODES } from "#shared/bootstrap/machine.ts";
+import { AppError } from "#shared/errors/app-error.ts";
+import type { BadField, ErrorKind } from "#shared/errors/kinds.ts";
 
 /**
- * HTTP status and `error_code` of each kind. The codes of seed 003 (table "Error codes") keep their names; the vendor has
- * published none for the others, so they have ours. A bad body is a `config_error`: "bad JSON" is the seed's own example of one.
+ * HTTP status and `error_code` of each kind. The codes of seed 003 (table "Error codes") and of the calls after it keep their names;
+ * the vendor has published none for the others, so they have ours. A bad body is a `config_error`: "bad JSON" is the seed's own
+ * example of one. 406 is this API's word for what is well-formed and cannot be done.
  */
 const ERRORS = {
   bad_request: [400, "config_error"],
@@ -34,26 +36,26 @@ const ERRORS = {
   member_removed: [409, "member_removed"],
   member_not_found: [404, "node_not_found"],
   member_name_exists: [409, "member_name_exists"],
-  change_refused: [409, "change_refused"],
-  user_exists: [409, "user_exists"],
+  change_refused: [406, "change_refused"],
+  user_exists: [409, "email_already_exists"],
   user_not_found: [404, "user_not_found"],
   token_not_found: [404, "token_not_found"],
-  member_has_rack: [409, "node_already_has_rack_id"],
+  member_has_rack: [406, "node_already_has_rack_id"],
 
   bootstrap_in_progress: [409, "bootstrap_in_progress"],
   already_in_cluster: [409, "already_in_cluster"],
   config_error: [400, "config_error"],
-  connect_error: [502, "connect_error"],
-  access_denied: [403, "access_denied"],
+  connect_error: [406, "connect_error"],
+  access_denied: [406, "access_denied"],
   invalid_license: [406, "invalid_license"],
-  repair_required: [409, "repair_required"],
-  insufficient_node_memory: [409, "insufficient_node_memory"],
-  insufficient_node_flash: [409, "insufficient_node_flash"],
-  time_not_sync: [409, "time_not_sync"],
-  rack_id_required: [400, "rack_id_required"],
-  socket_directory_mismatch: [409, "socket_directory_mismatch"],
-  node_config_mismatch: [409, "node_config_mismatch"],
-  path_error: [400, "path_error"],
+  repair_required: [406, "repair_required"],
+  insufficient_node_memory: [406, "insufficient_node_memory"],
+  insufficient_node_flash: [406, "insufficient_node_flash"],
+  time_not_sync: [406, "time_not_sync"],
+  rack_id_required: [406, "rack_id_required"],
+  socket_directory_mismatch: [406, "socket_directory_mismatch"],
+  node_config_mismatch: [406, "node_config_mismatch"],
+  path_error: [406, "path_error"],
   internal_error: [500, "internal_error"],
 
   zone_exists: [409, "zone_exists"],
@@ -66,14 +68,29 @@ const ERRORS = {
   node_in_use: [409, "node_in_use"],
 } as const satisfies Record<ErrorKind, readonly [status: number, code: string]>;
 
+/** A refusal that only this dialect has a word for: 406 with a code of the vendor's, or in its manner. */
+export class NotAcceptable extends AppError<"bad_request"> {
+  readonly code: string;
+
+  constructor(code: string, facts: BadField) {
+    super("bad_request", facts);
+    this.code = code;
+  }
+}
+
 /**
  * The error body of every call of this dialect. `error_code` stands at the top level, where a script's
- * `jq -r .error_code` finds it; a field at fault is named in `error_details`.
+ * `jq -r .error_code` finds it; `error_details` has what a program can use: the field at fault, or the facts of seed 003's codes.
  */
 export function toRedisError(error: AppError): WireError {
-  const [status, code] = ERRORS[error.kind];
+  const [status, code] = error instanceof NotAcceptable ? [406, error.code] : ERRORS[error.kind];
   const facts = error.facts as { readonly field?: string };
-  const details =
-    facts.field === undefined ? {} : { error_details: { field: facts.field, message: error.message } };
+  const known = facts.field !== undefined || isBootstrapError(error.kind);
+  const details = known ? { error_details: { ...facts, message: error.message } } : {};
   return { status, body: { error_code: code, description: error.message, ...details } };
+}
+
+/** Whether seed 003 lists the kind as a code of the bootstrap. */
+export function isBootstrapError(kind: ErrorKind): boolean {
+  return (BOOTSTRAP_ERROR_CODES as readonly string[]).includes(kind);
 }
