@@ -13,6 +13,7 @@ interface OwnedRegistry extends Registry {
   resume(cluster: ClusterIdentity): Promise<void>;
   copy(): Promise<HeldCopy | null>;
   recover(cluster: ClusterIdentity, state: RegistryState, onDurable: () => void): Promise<void>;
+  stop(): Promise<void>;
   forget(): Promise<void>;
 }
 
@@ -96,6 +97,11 @@ export class Cluster implements ClusterRuntime, Disposable {
   /** The new incarnation is spoken for only when it is on the disk: who hears of it leaves the old one for good. */
   async recover(cluster: ClusterIdentity, state: RegistryState): Promise<void> {
     await this.#deps.registry.recover(cluster, state, () => this.#enter(cluster));
+  }
+
+  /** Takes no further part; what the disk holds stays. */
+  async stop(): Promise<void> {
+    await this.#deps.registry.stop();
   }
 
   async forget(): Promise<void> {

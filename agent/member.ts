@@ -1,5 +1,6 @@
 import { Announcer } from "#agent/bootstrap/announce.ts";
 import type { Contact } from "#agent/bootstrap/contact.ts";
+import { Copies } from "#agent/bootstrap/copies.ts";
 import { Departure } from "#agent/bootstrap/departure.ts";
 import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
 import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
@@ -16,7 +17,7 @@ import type { ReplicaOptions } from "#agent/registry/options.ts";
 import type { ReplicaDeps } from "#agent/registry/participant.ts";
 import { Replica } from "#agent/registry/replica.ts";
 import type { OwnFacts } from "#shared/bootstrap/announcement.ts";
-import { AppError } from "#shared/errors/app-error.ts";
+import { isUnderWay } from "#shared/bootstrap/machine.ts";
 
 /** What a host is a member over: ports only, so that a simulation builds the same member as the agent does. */
 export interface MemberDeps extends Pick<ReplicaDeps, "createCore" | "packing"> {
@@ -70,7 +71,7 @@ export function buildBootstrap(
   { replica, cluster, membership }: Group,
   options: { readonly contact?: Contact } = {},
 ): BootstrapDriver {
-  const { stores, transport, scram, proofs, clock, part, self } = deps;
+  const { stores, transport, scram, proofs, clock, packing, part, self } = deps;
   const bootstrap = new BootstrapDriver(
     {
       ...deps,
@@ -83,6 +84,17 @@ export function buildBootstrap(
     },
     options,
   );
+  const copies = new Copies({
+    self: transport.self,
+    runtime: cluster,
+    identity: stores.identity,
+    scram,
+    clock,
+    log: part("sponsor"),
+    isMember: () => bootstrap.state.name === "completed",
+    isRecovering: () => isUnderWay(bootstrap.state) && bootstrap.state.member !== undefined,
+    ...(packing === undefined ? {} : { packing }),
+  });
   const sponsor = new Sponsor({
     self: transport.self,
     transport,
@@ -94,7 +106,7 @@ export function buildBootstrap(
     log: part("sponsor"),
     isMember: () => bootstrap.state.name === "completed",
     isAlive: (peer) => membership.isAlive(peer),
-    answerCopy: () => Promise.reject(new AppError("not_in_cluster", {})),
+    answerCopy: (channel, question) => copies.answer(channel, question),
   });
   sponsor.start();
   return bootstrap;
@@ -114,13 +126,14 @@ export async function comeBack(
 /** The ways out of the cluster. Nothing is watched before speakForItself starts it. */
 export function buildDeparture(
   { transport, stores, clock, part }: MemberDeps,
-  { membership, replica }: Group,
+  { membership, replica, cluster }: Group,
   bootstrap: BootstrapDriver,
 ): Departure {
   return new Departure({
     self: transport.self,
     transport,
     registry: replica,
+    participation: cluster,
     voting: replica,
     identity: stores.identity,
     membership,

@@ -1,10 +1,11 @@
+import { Fence, type Participation } from "./fence.ts";
 import { Inquiry } from "./inquiry.ts";
 import type { Bootstrap, Departure as DeparturePort } from "#agent/ports/bootstrap.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Registry, Voting } from "#agent/ports/registry.ts";
 import type { IdentityStore } from "#agent/ports/store.ts";
-import type { StrangerTransport } from "#agent/ports/transport.ts";
+import type { StrangerTransport, Transport } from "#agent/ports/transport.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 
@@ -24,8 +25,9 @@ const REASONS = {
 /** What ways out of a cluster need of the rest of the agent. */
 export interface DepartureDeps {
   readonly self: MemberId;
-  readonly transport: Pick<StrangerTransport, "openJoin">;
+  readonly transport: Pick<StrangerTransport, "openJoin"> & Pick<Transport, "onPeer">;
   readonly registry: Registry;
+  readonly participation: Participation;
   readonly voting: Voting;
   readonly identity: Pick<IdentityStore, "cluster">;
   readonly membership: { isAlive(peer: MemberId): boolean; leave(): void; stay(): void };
@@ -37,17 +39,19 @@ export interface DepartureDeps {
 type WriteOptions = Parameters<Registry["submit"]>[1];
 
 /**
- * The ways out of a cluster: leaving it, taking another member out of it, and hearing that one was taken out oneself. In
- * each the vote goes first, so that the cluster never counts on somebody who is gone.
+ * The ways out of a cluster: leaving it, taking another member out of it, hearing that one was taken out oneself, and hearing
+ * that it was recovered without this host (fence.ts). In the first two the vote goes first, so that the cluster never counts on somebody who is gone.
  */
 export class Departure implements DeparturePort, AsyncDisposable {
   readonly #deps: DepartureDeps;
   readonly #inquiry: Inquiry;
+  readonly #fence: Fence;
   #watch: Disposable | null = null;
   #leaving = false;
 
   constructor(deps: DepartureDeps) {
     this.#deps = deps;
+    this.#fence = new Fence(deps);
     this.#inquiry = new Inquiry({
       ...deps,
       isMember: () => deps.bootstrap.state.name === "completed",
@@ -63,11 +67,13 @@ export class Departure implements DeparturePort, AsyncDisposable {
         this.#removed();
       }
     });
+    this.#fence.start();
     this.#inquiry.start();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch?.[Symbol.dispose]();
+    this.#fence[Symbol.dispose]();
     await this.#inquiry[Symbol.asyncDispose]();
   }
 

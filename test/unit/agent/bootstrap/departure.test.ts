@@ -36,8 +36,12 @@ beforeEach(async () => {
   });
   departure = new Departure({
     self: SELF,
-    transport: { openJoin: ({ peer }) => Promise.reject(new AppError("peer_unreachable", { peer })) },
+    transport: {
+      openJoin: ({ peer }) => Promise.reject(new AppError("peer_unreachable", { peer })),
+      onPeer: () => ({ [Symbol.dispose]: () => undefined }),
+    },
     registry,
+    participation: { identity: null, stop: () => Promise.resolve() },
     voting: {
       lead: async (to) => {
         steps.push(`lead ${to}`);
