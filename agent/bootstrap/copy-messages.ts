@@ -72,7 +72,7 @@ export type CopyChallenge = Static<typeof CopyChallenge>;
 /** Asker: the proof. */
 export const CopyProof = Type.Object({ proof: Base64(64) });
 
-/** Holder: what it holds. `server_signature` proves that it knows the user's verifier. */
+/** Holder: what its copy is. `server_signature` proves that it knows the user's verifier. */
 const CopyHead = Type.Object({
   server_signature: Base64(64),
   cluster_name: Type.String({ maxLength: 64 }),
@@ -80,18 +80,21 @@ const CopyHead = Type.Object({
   term: Count,
   index: Count,
   at_ms: Count,
-  /** Size and SHA-256 (hex) of the state as text, and its size when packed (zstd). */
-  bytes: Type.Integer({ minimum: 1, maximum: SNAPSHOT_BYTES_MAX }),
-  sha256: Type.String({ minLength: 64, maxLength: 64 }),
-  packed_bytes: Type.Integer({ minimum: 1, maximum: PACKED_BYTES_MAX }),
 });
 export type CopyHead = Static<typeof CopyHead>;
 
 /** Asker: the packed copy from this byte on. */
 export const CopyPull = Type.Object({ offset: Type.Integer({ minimum: 0, maximum: PACKED_BYTES_MAX }) });
 
-/** Holder: up to COPY_PIECE_BYTES of it. */
-const CopyPiece = Type.Object({ data: Base64(COPY_PIECE_BYTES) });
+/** Holder: COPY_PIECE_BYTES of it, or what is left. */
+const CopyPiece = Type.Object({
+  /** Size and SHA-256 (hex) of the state as text, and its size when packed (zstd). */
+  bytes: Type.Integer({ minimum: 1, maximum: SNAPSHOT_BYTES_MAX }),
+  sha256: Type.String({ minLength: 64, maxLength: 64 }),
+  packed_bytes: Type.Integer({ minimum: 1, maximum: PACKED_BYTES_MAX }),
+  data: Base64(COPY_PIECE_BYTES),
+});
+export type CopyPiece = Static<typeof CopyPiece>;
 
 export const CopyReplyOrRefusal = Type.Union([JoinRefusal, CopyReply]);
 export const CopyChallengeOrRefusal = Type.Union([JoinRefusal, CopyChallenge]);
