@@ -4,7 +4,7 @@ import type { Log } from "#agent/ports/log.ts";
 import type { Registry } from "#agent/ports/registry.ts";
 import type { IdentityStore } from "#agent/ports/store.ts";
 import type { StrangerTransport } from "#agent/ports/transport.ts";
-import { isRemoved, type MembershipAnswer } from "#shared/bootstrap/removal.ts";
+import { isRemoved, outlivedBy, type MembershipAnswer } from "#shared/bootstrap/removal.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { Member } from "#shared/registry/state.ts";
 
@@ -28,10 +28,12 @@ interface Deps {
   readonly isMember: () => boolean;
   /** Enough members say that it was removed. */
   readonly onRemoved: () => Promise<void>;
+  /** A member says that the cluster was recovered since, without this host. */
+  readonly onOutlived: (peer: MemberId, incarnation: number) => Promise<void>;
 }
 
 /**
- * For an agent that was away while it was removed: to the members it is a stranger now, and nobody sends it the entry that
+ * For an agent that was away while it was removed, or while the cluster was recovered: to the members it is a stranger now, and nobody sends it the entry that
  * says so. When it hears nothing of its cluster for a while it asks them, over the one protocol that strangers reach.
  * Whom it believes is said in shared/bootstrap/removal.ts.
  */
@@ -77,7 +79,7 @@ export class Inquiry implements AsyncDisposable {
   }
 
   async #ask(): Promise<void> {
-    const { registry, identity, self, clock, log, onRemoved } = this.#deps;
+    const { registry, identity, self, clock, log, onRemoved, onOutlived } = this.#deps;
     const cluster = await identity.cluster();
     if (cluster === null) return;
     const others = [...registry.state.members.values()].filter(({ peer }) => peer !== self);
@@ -93,7 +95,13 @@ export class Inquiry implements AsyncDisposable {
       others: new Set(others.map(({ peer }) => peer)),
       lostForMs: clock.monotonicMs() - (this.#lostSinceMs ?? clock.monotonicMs()),
     };
-    if (this.#stop.signal.aborted || !isRemoved(own, answers)) return;
+    if (this.#stop.signal.aborted) return;
+    const outlived = outlivedBy(own, answers);
+    if (outlived !== null) {
+      await onOutlived(outlived.peer, outlived.incarnation);
+      return;
+    }
+    if (!isRemoved(own, answers)) return;
     log.warn({ cluster: clusterId, witnesses: answers.length }, "the members say that this host was removed");
     await onRemoved();
   }

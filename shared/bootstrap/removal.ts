@@ -47,3 +47,20 @@ export function isRemoved(own: OwnMembership, answers: readonly MembershipAnswer
   const wanted = own.lostForMs >= PATIENCE_MS ? 1 : Math.min(WITNESSES_MIN, own.others.size);
   return witnesses > 0 && 2 * witnesses > heard.size && witnesses >= wanted;
 }
+
+/**
+ * Who of the members says that the cluster lives in a later incarnation, and in which: it was recovered, and this host is no part of it
+ * any more. Null when nobody does. One member of this very cluster is enough, as it is when it says so in a hello on the mesh: only
+ * members that lost their majority are recovered from, so a majority of witnesses may never be had again.
+ */
+export function outlivedBy(
+  own: Pick<OwnMembership, "clusterId" | "incarnation" | "others">,
+  answers: readonly MembershipAnswer[],
+): { readonly peer: MemberId; readonly incarnation: number } | null {
+  const later = answers.filter(
+    ({ peer, clusterId, incarnation }) =>
+      own.others.has(peer) && clusterId === own.clusterId && incarnation > own.incarnation,
+  );
+  const [latest] = later.toSorted((a, b) => b.incarnation - a.incarnation);
+  return latest === undefined ? null : { peer: latest.peer, incarnation: latest.incarnation };
+}

@@ -21,12 +21,14 @@ let clock: FakeClock;
 let others: LocalRegistry;
 let own: LocalRegistry;
 let heard: number;
+let outlived: { peer: string; incarnation: number }[];
 
 /** Three members and this host; in the others' registry it was removed, its own copy ends before that. */
 beforeEach(async () => {
   strangers = new FakeStrangers();
   clock = new FakeClock();
   heard = 0;
+  outlived = [];
   const commands: Command[] = [
     makeCluster(makeMember(1, { peer: "a" })),
     { type: "member.add", member: makeMember(2, { peer: "b" }) },
@@ -69,6 +71,7 @@ function inquire(isMember = true): Inquiry {
     onRemoved: async () => {
       heard += 1;
     },
+    onOutlived: async (peer, incarnation) => void outlived.push({ peer, incarnation }),
   });
   inquiry.start();
   return inquiry;
@@ -98,7 +101,7 @@ describe("a host that hears nothing of its cluster", () => {
       },
     ],
     [
-      "members of another incarnation",
+      "a removal that members of another incarnation tell of",
       () => {
         for (const peer of ["a", "b", "c"]) answers(peer, others, { ...IDENTITY, incarnation: 2 });
       },
@@ -123,6 +126,31 @@ describe("a host that hears nothing of its cluster", () => {
     await Promise.all(strangers.busy);
     await clock.advance(10_000);
     expect(heard).toBe(0);
+  });
+
+  test("learns from one member that the cluster was recovered without it", async () => {
+    answers("b", own, { ...IDENTITY, incarnation: 2 });
+    answers("c", own);
+    await using _inquiry = inquire();
+    await clock.until(() => outlived.length > 0, 30_000);
+    expect(outlived[0]).toEqual({ peer: "b", incarnation: 2 });
+    expect(heard).toBe(0);
+  });
+
+  test.each<[string, ClusterIdentity]>([
+    ["another cluster", { ...IDENTITY, clusterId: "c2", incarnation: 2 }],
+    ["an earlier incarnation", { ...IDENTITY, incarnation: 0 }],
+  ])("is not outlived by %s", async (_what, identity) => {
+    answers("b", own, identity);
+    let said = 0;
+    strangers.meddle = ({ body }) => {
+      said += 1;
+      return body;
+    };
+    await using _inquiry = inquire();
+    await clock.until(() => said >= 4, 60_000);
+    await Promise.all(strangers.busy);
+    expect(outlived).toEqual([]);
   });
 
   test("asks nobody while it hears a leader, or is no member, or is alone", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { isRemoved, type MembershipAnswer } from "#shared/bootstrap/removal.ts";
+import { isRemoved, outlivedBy, type MembershipAnswer } from "#shared/bootstrap/removal.ts";
 
 const own = (others: string, lostForMs = 0) => ({
   clusterId: "c",
@@ -47,4 +47,22 @@ test.each<[string, string, MembershipAnswer[], boolean]>([
 ])("after a minute without the cluster: %s", (_what, others, answers, expected) => {
   expect(isRemoved(own(others, 60_000), answers)).toBe(expected);
   expect(isRemoved(own(others, 59_999), answers)).toBe(false);
+});
+
+test.each<[string, string, MembershipAnswer[], string | null]>([
+  ["nobody answers", "ab", [], null],
+  ["members of this incarnation", "ab", [say("a"), no("b")], null],
+  [
+    "one member of a later one, though others are of this",
+    "abc",
+    [no("a"), say("b", { incarnation: 3 })],
+    "b 3",
+  ],
+  ["several: the latest", "ab", [say("a", { incarnation: 3 }), say("b", { incarnation: 4 })], "b 4"],
+  ["an earlier one", "ab", [say("a", { incarnation: 1 })], null],
+  ["a stranger", "ab", [say("x", { incarnation: 3 })], null],
+  ["another cluster", "ab", [say("a", { clusterId: "other", incarnation: 3 })], null],
+])("outlived: %s", (_what, others, answers, expected) => {
+  const by = outlivedBy(own(others), answers);
+  expect(by === null ? null : `${by.peer} ${by.incarnation}`).toBe(expected);
 });
