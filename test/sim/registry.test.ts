@@ -1,17 +1,21 @@
 import { expect, test } from "vitest";
 
+import { AppError } from "#shared/errors/app-error.ts";
 import { Prng } from "#shared/lib/prng.ts";
+import { epochMs } from "#shared/lib/time.ts";
 import { breaches } from "#shared/registry/invariants.ts";
 import { nodesByUuid } from "#shared/registry/queries/nodes.ts";
+import { recovered } from "#shared/registry/recovery.ts";
 import { applyEntry, emptyState, type Applied, type LogEntry } from "#shared/registry/reduce.ts";
 import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import type { CommandResult, RegistryState } from "#shared/registry/state.ts";
-import { makeCluster } from "#test/support/registry-log.ts";
+import { makeCluster, makeMember } from "#test/support/registry-log.ts";
 
-import { factsOf, randomCommand, RegistryOracle, type Expected } from "./registry-oracle.ts";
+import { randomCommand } from "./registry-commands.ts";
+import { factsOf, RegistryOracle, type Expected } from "./registry-oracle.ts";
 
 // Goal: agents that applied the same entries hold equal states and gave equal answers, wherever they took a snapshot; the
-// answers are those of seed 000; and a command takes effect once, however its entries are repeated and reordered.
+// answers are those of seeds 000 and 003, also after recoveries; and a command takes effect once, however its entries are repeated and reordered.
 // Method: the production reducers; an oracle written apart; the seed decides everything, so a failure replays.
 // SIM_SEEDS=n runs that many seeds, SIM_SEED=k only that one.
 
@@ -30,6 +34,17 @@ function said(result: CommandResult | null): Expected | null {
   return result.ok ? { value: result.value } : { refused: result.refusal.kind };
 }
 
+/** The kind of what is thrown; null when nothing is. */
+function refusalOf(work: () => void): string | null {
+  try {
+    work();
+    return null;
+  } catch (error) {
+    if (error instanceof AppError) return error.kind;
+    throw error;
+  }
+}
+
 /** The cfgs as callers read them: byte by byte. */
 function cfgs(state: RegistryState): string[] {
   return nodesByUuid(state).map(({ cfg }) => JSON.stringify(cfg));
@@ -38,27 +53,48 @@ function cfgs(state: RegistryState): string[] {
 test.each(seeds)("replicas are equal and do what the oracle says (SIM_SEED=%i)", (seed) => {
   const prng = new Prng(seed);
   const oracle = new RegistryOracle();
-  const steady = emptyState();
+  let steady = emptyState();
   let restarting = emptyState();
-  let joiner: typeof steady | null = null;
+  let joiner: RegistryState | null = null;
   let highestZone = 0;
 
-  for (let index = 1; index <= 150; index += 1) {
-    const command = index === 1 && prng.chance(0.9) ? makeCluster() : randomCommand(prng);
-    const [origin, at] = [`peer-${1 + prng.below(3)}`, 1000 + prng.below(100)];
+  for (let step = 1; step <= 150; step += 1) {
+    const command = step === 1 && prng.chance(0.9) ? makeCluster() : randomCommand(prng);
+    const [origin, at] = [`peer-${1 + prng.below(3)}`, 1000 + 20 * step + prng.below(100)];
     const envelope = {
       v: 1,
       origin,
       session: 1,
-      seq: index,
-      ack: Math.max(1, index - 5),
+      seq: step,
+      ack: Math.max(1, step - 5),
       by: "a",
       at,
       command,
     };
     const kind = prng.chance(0.05) ? prng.pick(["noop", "config"] as const) : "command";
+    if (steady.cluster !== null && prng.chance(0.02)) {
+      const n = prng.chance(0.3) ? 1 + prng.below(5) : 60 + step;
+      const member = makeMember(n, { name: `tnt${prng.below(8)}.public.i` });
+      const how = {
+        member,
+        uid: prng.chance(0.5) ? null : 1 + prng.below(5),
+        at: epochMs(at),
+        incarnation: step,
+      };
+      const refused = refusalOf(() => {
+        steady = recovered(steady, how);
+      });
+      if (refused === null) restarting = recovered(restarting, how);
+      if (refused === null && joiner !== null) joiner = recovered(joiner, how);
+      const expected = oracle.recover({ ...member, uid: how.uid });
+      expect(refused === null ? { value: {} } : { refused }).toEqual(expected);
+      expect(factsOf(steady)).toEqual(oracle.facts());
+      count(`recover ${refused ?? "done"}`);
+      if (refused === null) oracle.passes(at);
+      highestZone = steady.nextZoneId - 1;
+    }
     const entry: LogEntry = {
-      index,
+      index: steady.index + 1,
       term: 1,
       kind,
       data: kind === "command" ? JSON.stringify(envelope) : "",
@@ -70,6 +106,7 @@ test.each(seeds)("replicas are equal and do what the oracle says (SIM_SEED=%i)",
     expect(applyEntry(restarting, entry)).toEqual(applied);
     if (joiner !== null) expect(applyEntry(joiner, entry)).toEqual(applied);
 
+    if (kind === "command") oracle.passes(at);
     const expected = kind === "command" ? oracle.expect(command) : null;
     expect(said(applied.result), JSON.stringify(command)).toEqual(expected);
     expect(factsOf(steady)).toEqual(oracle.facts());
@@ -249,5 +286,6 @@ test.skipIf(one !== undefined || many < 100)("the simulation reaches what it is 
     "node.unregister done",
     "node.unregister node_not_registered",
   ];
+  if (process.env["SIM_COUNTS"] !== undefined) console.log([...counts].toSorted());
   for (const what of rare) expect(counts.get(what) ?? 0, what).toBeGreaterThan(many / 5);
 });

@@ -4,7 +4,7 @@ import { Prng } from "#shared/lib/prng.ts";
 import { markAll, reviewMarks, stateHash } from "#shared/registry/fingerprint.ts";
 import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import { makeCluster, makeMember, RegistryLog } from "#test/support/registry-log.ts";
-import { randomCommand } from "#test/sim/registry-oracle.ts";
+import { randomCommand } from "#test/sim/registry-commands.ts";
 
 function made(): RegistryLog {
   const log = new RegistryLog();
