@@ -34,15 +34,70 @@ export class NoAnswer extends Error {
 
 /** Leaving may take as long as catching up another voter takes. */
 const ANSWER_MS_MAX = 30_000;
+/** Longest a file may take to come. Milliseconds. */
+const DOWNLOAD_MS_MAX = 600_000;
 
 /** Calls an agent's REST API as any client would. Any status is an answer; rejects with NoAnswer when there is none. */
-export function call(target: Target, method: Method, path: string, body?: unknown): Promise<Answer> {
+export async function call(
+  target: Target,
+  method: Method,
+  path: string,
+  body?: unknown,
+  { timeoutMs = ANSWER_MS_MAX }: { readonly timeoutMs?: number } = {},
+): Promise<Answer> {
+  try {
+    return await read(await request(target, method, path, { body, timeoutMs }));
+  } catch (error) {
+    throw noAnswer(target, error, timeoutMs);
+  }
+}
+
+/**
+ * Asks for a file, whose bytes `take` gets as they come. Any other status than 200 is an answer, which nobody takes. Rejects with NoAnswer
+ * when there is none, or when it breaks off, and with whatever `take` rejects with.
+ */
+export async function download(
+  target: Target,
+  path: string,
+  take: (bytes: AsyncIterable<Buffer>, headers: IncomingMessage["headers"]) => Promise<void>,
+): Promise<Answer> {
+  const timeoutMs = DOWNLOAD_MS_MAX;
+  let response: IncomingMessage;
+  try {
+    response = await request(target, "GET", path, { timeoutMs });
+    if (response.statusCode !== 200) return await read(response);
+  } catch (error) {
+    throw noAnswer(target, error, timeoutMs);
+  }
+  await take(
+    piecesOf(response, (error) => noAnswer(target, error, timeoutMs)),
+    response.headers,
+  );
+  return { status: 200, text: "", json: null };
+}
+
+async function* piecesOf(
+  response: IncomingMessage,
+  explain: (error: unknown) => Error,
+): AsyncGenerator<Buffer> {
+  try {
+    yield* response as AsyncIterable<Buffer>;
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+/** Resolves when the answer begins. */
+function request(
+  { url, credentials, insecure }: Target,
+  method: Method,
+  path: string,
+  { body, timeoutMs }: { readonly body?: unknown; readonly timeoutMs: number },
+): Promise<IncomingMessage> {
   const payload = body === undefined ? null : Buffer.from(JSON.stringify(body));
-  const unixPath = target.url.startsWith("unix:") ? target.url.slice("unix:".length) : null;
-  if (unixPath === null && !isWebAddress(target.url)) {
-    return Promise.reject(
-      new NoAnswer(`${target.url} is none of https://HOST:PORT, http://HOST:PORT and unix:PATH`),
-    );
+  const unixPath = url.startsWith("unix:") ? url.slice("unix:".length) : null;
+  if (unixPath === null && !isWebAddress(url)) {
+    throw new NoAnswer(`${url} is none of https://HOST:PORT, http://HOST:PORT and unix:PATH`);
   }
   const options: RequestOptions = {
     method,
@@ -50,26 +105,19 @@ export function call(target: Target, method: Method, path: string, body?: unknow
     headers: {
       accept: "application/json",
       ...(payload === null ? {} : { "content-type": "application/json", "content-length": payload.length }),
-      ...(target.credentials === null ? {} : { authorization: basic(target.credentials) }),
+      ...(credentials === null ? {} : { authorization: basic(credentials) }),
     },
-    signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    signal: AbortSignal.timeout(timeoutMs),
   };
   return new Promise((resolve, reject) => {
-    const fail = (error: Error): void =>
-      reject(new NoAnswer(`${target.url} gives no answer: ${reason(error)}`));
-    const answered = (response: IncomingMessage): void => void read(response).then(resolve, fail);
-    const request =
+    const sent =
       unixPath !== null
-        ? httpRequest({ ...options, socketPath: unixPath, path, host: "localhost" }, answered)
-        : target.url.startsWith("https:")
-          ? httpsRequest(
-              new URL(path, target.url),
-              { ...options, rejectUnauthorized: !target.insecure },
-              answered,
-            )
-          : httpRequest(new URL(path, target.url), options, answered);
-    request.once("error", fail);
-    request.end(payload ?? undefined);
+        ? httpRequest({ ...options, socketPath: unixPath, path, host: "localhost" }, resolve)
+        : url.startsWith("https:")
+          ? httpsRequest(new URL(path, url), { ...options, rejectUnauthorized: !insecure }, resolve)
+          : httpRequest(new URL(path, url), options, resolve);
+    sent.once("error", reject);
+    sent.end(payload ?? undefined);
   });
 }
 
@@ -93,17 +141,27 @@ export async function succeed(
   path: string,
   body?: unknown,
 ): Promise<unknown> {
-  const { status, json, text } = await call(target, method, path, body);
-  if (status >= 200 && status < 300) return json;
+  const answer = await call(target, method, path, body);
+  if (answer.status >= 200 && answer.status < 300) return answer.json;
+  throw refusedBy(target, method, path, answer);
+}
+
+/** What an answer that is no success says, in one sentence. */
+export function refusedBy(
+  { url, credentials }: Target,
+  method: Method,
+  path: string,
+  { status, json, text }: Answer,
+): NoAnswer {
   if (status === 401) {
-    throw new NoAnswer(
-      target.credentials === null
-        ? `${target.url} wants credentials: give --user and --password-file`
-        : `${target.url} does not accept these credentials`,
+    return new NoAnswer(
+      credentials === null
+        ? `${url} wants credentials: give --user and --password-file`
+        : `${url} does not accept these credentials`,
     );
   }
   const said = checked(NativeError, json)?.error.message;
-  throw new NoAnswer(said ?? `${target.url} answered ${status} to ${method} ${path}: ${text.slice(0, 500)}`);
+  return new NoAnswer(said ?? `${url} answered ${status} to ${method} ${path}: ${text.slice(0, 500)}`);
 }
 
 function isWebAddress(url: string): boolean {
@@ -134,8 +192,15 @@ function basic({ username, password }: Credentials): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 }
 
-function reason(error: Error & { code?: string }): string {
-  switch (error.code ?? "") {
+function noAnswer({ url }: Target, error: unknown, timeoutMs: number): NoAnswer {
+  return error instanceof NoAnswer
+    ? error
+    : new NoAnswer(`${url} gives no answer: ${reason(error, timeoutMs)}`);
+}
+
+function reason(error: unknown, timeoutMs: number): string {
+  if (!(error instanceof Error)) return String(error);
+  switch ("code" in error ? error.code : "") {
     case "ECONNREFUSED":
     case "ENOENT":
       return "nobody listens there";
@@ -146,7 +211,7 @@ function reason(error: Error & { code?: string }): string {
       return "its certificate is self-signed (--insecure accepts it)";
     default:
       return error.name === "TimeoutError" || error.name === "AbortError"
-        ? `not within ${ANSWER_MS_MAX} ms`
+        ? `not within ${timeoutMs} ms`
         : error.message;
   }
 }

@@ -2,6 +2,8 @@ import { Command, Option } from "commander";
 
 import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 
+import { backupCommands } from "./backup-commands.ts";
+import { bootstrapCommands } from "./bootstrap-commands.ts";
 import { changeCluster, clusterTable, handOver, leaveCluster, readCluster } from "./cluster.ts";
 import { NoAnswer } from "./client.ts";
 import { connecting, print, targetOf, wholeNumber, type Connection } from "./connection.ts";
@@ -9,6 +11,7 @@ import { DevRefused } from "./dev/layout.ts";
 import { runDev } from "./dev/run.ts";
 import { listMembers, membersTable, removeMember } from "./members.ts";
 import { readStatus, statusTable } from "./status.ts";
+import { tokenCommands } from "./tokens.ts";
 
 interface Settings {
   readonly candidatePoolSize?: number;
@@ -32,6 +35,8 @@ program
   .action(async (options: { dir: string; agents: number; basePort: number }) => {
     process.exitCode = await runDev(options);
   });
+
+bootstrapCommands(program);
 
 connecting(program.command("status").description("tell how this host's agent is")).action(
   async (options: Connection) => {
@@ -96,6 +101,9 @@ connecting(cluster.command("set").description("change settings of the cluster"))
     });
     print(options, changed, () => clusterTable(changed));
   });
+
+tokenCommands(program);
+backupCommands(program);
 
 try {
   await program.parseAsync();

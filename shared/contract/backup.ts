@@ -104,3 +104,31 @@ function parsed(text: string): unknown {
     return null;
   }
 }
+
+/** What a backup holds, as far as it is shown: never what proves who somebody is, and never the license itself. */
+export const BackupContent = Type.Object({
+  /** By the log's own time, at its last entry. */
+  at: Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 }),
+  cluster: Type.Object({
+    rackAware: Type.Boolean(),
+    createdAt: Type.Integer(),
+    settings: Type.Record(Type.String(), Type.Union([Type.Number(), Type.String()])),
+    recoveredAt: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
+    license: Type.Optional(Type.String()),
+  }),
+  members: Type.Array(
+    Type.Object({
+      uid: Type.Integer(),
+      name: Type.String(),
+      addr: Type.String(),
+      rack_id: Type.Union([Type.String(), Type.Null()]),
+      status: Type.String(),
+      failedAt: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
+    }),
+  ),
+  zones: Type.Array(Type.Unknown()),
+  nodes: Type.Array(Type.Unknown()),
+  users: Type.Array(Type.Object({ name: Type.String(), role: Type.String() })),
+  tokens: Type.Optional(Type.Array(Type.Unknown())),
+});
+export type BackupContent = Static<typeof BackupContent>;
