@@ -28,6 +28,15 @@ const meta = (index: number): SnapshotMeta => ({
   config: { voters: ["a"], outgoing: [], learners: ["b"] },
 });
 
+type Recovered = Parameters<Stores["recover"]>[0];
+
+const RECOVERED: Recovered = {
+  identity: { clusterId: "c", incarnation: 2, lineage: "l", uid: 3, contacts: [] },
+  hardState: { term: 8, vote: null, commit: 1000 },
+  meta: { index: 1000, term: 8, config: { voters: ["a"], outgoing: [], learners: [] } },
+  body: Buffer.from("the recovered state"),
+};
+
 const IDENTITY: ClusterIdentity = {
   clusterId: "c",
   incarnation: 1,
@@ -284,6 +293,100 @@ export function storeSuite(name: string, make: () => Promise<StoreHarness>): voi
         expect(await stores.identity.cluster()).toBeNull();
         expect((await stores.identity.host()).uuid).toBe(host.uuid);
         expect(await stores.bootstrap.load()).toEqual({ name: "idle", reason: "left" });
+      });
+    });
+
+    describe("recovery", () => {
+      const former = async (): Promise<void> => {
+        await stores.identity.savePeer("a");
+        await stores.bootstrap.save({ name: "idle", reason: "left" });
+        await stores.identity.saveCluster(IDENTITY);
+        await append(entries(1, 40), { term: 1 });
+        for (const index of [10, 20, 30])
+          await stores.snapshots.save(meta(index), Buffer.from(`state ${index}`));
+        await stores.log.compact(15);
+      };
+      const shown = async () => {
+        const snapshot = await stores.snapshots.load();
+        return {
+          identity: await stores.identity.cluster(),
+          ...(await stores.log.load()),
+          snapshot: snapshot && { meta: snapshot.meta, body: Buffer.from(snapshot.body).toString() },
+        };
+      };
+      const asRecovered = (recovered: Recovered) => ({
+        identity: recovered.identity,
+        hardState: recovered.hardState,
+        entries: [],
+        cut: 0,
+        snapshot: { meta: recovered.meta, body: Buffer.from(recovered.body).toString() },
+      });
+
+      test("puts one state in the place of everything; who this host is stays, and the log goes on after it", async () => {
+        await former();
+        const host = await stores.identity.host();
+        await stores.recover(RECOVERED);
+        expect(await shown()).toEqual(asRecovered(RECOVERED));
+        await reopen();
+        expect(await shown()).toEqual(asRecovered(RECOVERED));
+        expect((await stores.identity.host()).uuid).toBe(host.uuid);
+        expect(await stores.identity.peer()).toBe("a");
+        expect(await stores.bootstrap.load()).toEqual({ name: "idle", reason: "left" });
+        await append(entries(1001, 1003, 9), { term: 9 });
+        await append([entry(1002, 10)], { truncateFrom: 1002, term: 10 });
+        await stores.log.compact(1001);
+        await reopen();
+        expect((await stores.log.load()).entries).toEqual([entry(1002, 10)]);
+        for (let i = 0; i < 5; i += 1) expect(await stores.disk.scrub()).toBeNull();
+      });
+
+      test("comes before anything was read, on a fresh disk, and more than once", async () => {
+        await stores.recover(RECOVERED);
+        expect(await shown()).toEqual(asRecovered(RECOVERED));
+        await append(entries(1001, 1010, 9), { term: 9 });
+        await reopen();
+        const identity = { ...RECOVERED.identity, incarnation: 3, lineage: "m" };
+        const again = { ...RECOVERED, identity };
+        await stores.recover(again);
+        await reopen();
+        expect(await shown()).toEqual(asRecovered(again));
+        await stores.forgetCluster();
+        expect(await stores.held()).toBeNull();
+      });
+
+      test("what is held is read whole beside whatever is written, and nothing is changed by it", async () => {
+        expect(await stores.held()).toBeNull();
+        await append(entries(1, 3), { term: 1 });
+        expect(await stores.held()).toBeNull(); // It is no cluster's.
+        await stores.identity.saveCluster(IDENTITY);
+        const looks: Promise<void>[] = [];
+        const look = async (atLeast: number): Promise<void> => {
+          const held = await stores.held();
+          if (held === null) throw new Error("nothing is held");
+          const first = held.entries[0]?.index ?? 0;
+          expect(held.entries.map(({ index }) => index)).toEqual(held.entries.map((_, i) => first + i));
+          expect(first).toBeLessThanOrEqual((held.snapshot?.meta.index ?? 0) + 1);
+          expect(held.entries.at(-1)?.index).toBeGreaterThanOrEqual(atLeast);
+        };
+        for (let at = 3; at < 120; at += 3) {
+          looks.push(look(at));
+          await append(entries(at + 1, at + 3));
+          if (at % 10 !== 0) continue;
+          await stores.snapshots.save(meta(at), Buffer.from(`state ${at}`));
+          const forgetting = stores.log.compact(at);
+          looks.push(look(at));
+          await forgetting;
+        }
+        await Promise.all(looks);
+        const held = await stores.held();
+        await reopen();
+        expect(await stores.held()).toEqual(held);
+        expect(held).toEqual({
+          identity: IDENTITY,
+          hardState: (await stores.log.load()).hardState,
+          entries: (await stores.log.load()).entries,
+          snapshot: await stores.snapshots.load(),
+        });
       });
     });
   });
