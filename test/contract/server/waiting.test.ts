@@ -65,9 +65,10 @@ const ROUTES: Readonly<Record<string, { readonly path: string; readonly woken: r
   "/v1/users/:uid": { path: "/v1/users/1", woken: ["user"] },
 };
 
-/** Reads that show this agent and not the registry. */
+/** Reads that show this agent and not the registry; and a backup, which is a file and no view of it. */
 const OTHERS = [
   "/bootstrap",
+  "/muster/v1/backup",
   "/muster/v1/events",
   "/muster/v1/health/live",
   "/muster/v1/health/ready",
