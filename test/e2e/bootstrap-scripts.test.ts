@@ -103,10 +103,10 @@ describe("an install script of Terraform: one create, joiners that try again", (
       return "error";
     };
     // A joiner does not wait for the first node: its first try meets an agent without a cluster.
-    const early = joins(others[0] as AgentProcess, "rack-2");
+    const early = joins(others[0], "rack-2");
     early.catch(() => undefined); // Looked at below.
     await poll("the early joiner was told that there is no cluster", async () => {
-      const { out } = await curl(`${(others[0] as AgentProcess).url}/v1/bootstrap`);
+      const { out } = await curl(`${others[0].url}/v1/bootstrap`);
       return jq(out, "bootstrap_status.error_code") === "connect_error" || tries > 1 ? true : undefined;
     });
     const body = {
@@ -119,10 +119,7 @@ describe("an install script of Terraform: one create, joiners that try again", (
     const created = await curl(...post(body), `${first.url}/v1/bootstrap/create_cluster`);
     expect(created).toEqual({ code: 0, out: "" });
     expect(await untilOver(first)).toBe("completed");
-    expect(await Promise.all([early, joins(others[1] as AgentProcess, "rack-3")])).toEqual([
-      "completed",
-      "completed",
-    ]);
+    expect(await Promise.all([early, joins(others[1], "rack-3")])).toEqual(["completed", "completed"]);
     expect(tries).toBeGreaterThan(2);
 
     // From outside a cluster is ready as soon as it wants a login.

@@ -1,6 +1,7 @@
 import type { ClusterOracle } from "./cluster-oracle.ts";
 import type { Process, SimHost } from "./cluster-host.ts";
 import type { Schedule } from "./cluster-schedule.ts";
+import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { Prng } from "#shared/lib/prng.ts";
 import type { Command } from "#shared/registry/command.ts";
@@ -14,7 +15,9 @@ const IMPATIENT_MS = 4000;
 interface ClientWorld {
   readonly schedule: Schedule;
   readonly prng: Prng;
+  /** Of the cluster's newest life, and of the one that an agent is in. */
   readonly oracle: ClusterOracle;
+  oracleOf(identity: ClusterIdentity | null): ClusterOracle;
   /** Hosts of the cluster on which an agent runs. */
   members(): readonly SimHost[];
   readonly count: (what: string) => void;
@@ -61,18 +64,20 @@ export class Clients {
   }
 
   async read(): Promise<void> {
-    const { prng, oracle, count, defect } = this.#world;
+    const { prng, count, defect } = this.#world;
     const host = this.#someone();
     const process = host?.process ?? null;
     if (host === null || process === null) return;
     const { replica } = process;
+    const { identity } = process.cluster;
+    const oracle = this.#world.oracleOf(identity);
     const before = oracle.acknowledged;
     const linearizable = prng.chance(0.5);
     try {
       if (linearizable) await replica.readBarrier({ timeoutMs: READ_MS });
       else await replica.waitForIndex(before, { timeoutMs: READ_MS });
       // It stops, or was removed: it answers nobody any more.
-      if (host.process !== process || process.cluster.identity === null) return;
+      if (host.process !== process || process.cluster.identity !== identity) return;
       const { index } = replica.state;
       count(linearizable ? "linearizable reads" : "reads from an index on");
       if (linearizable) oracle.linearizable(host.peer, index, before);
@@ -109,8 +114,10 @@ export class Clients {
 
   /** Never rejects. Never settles either, when the agent dies. */
   async #attempt(process: Process, operation: Operation): Promise<void> {
-    const { count, defect, oracle } = this.#world;
+    const { count, defect } = this.#world;
     const { name, command, key } = operation;
+    // What it is told holds in the life of the cluster in which it asked.
+    const oracle = this.#world.oracleOf(process.cluster.identity);
     const options = { by: name, timeoutMs: WRITE_MS, ...(key === undefined ? {} : { key }) };
     try {
       const { index, result } = await process.replica.submit(command, options);

@@ -52,6 +52,11 @@ export class SimDisk {
     this.#uuid = options.uuid;
   }
 
+  /** What a reader would find now. */
+  get content(): Readonly<Content> {
+    return this.#seen;
+  }
+
   /** Nothing is written before this much time has passed. */
   stall(ms: number): void {
     this.#busyUntilMs = Math.max(this.#busyUntilMs, this.#schedule.nowMs + ms);

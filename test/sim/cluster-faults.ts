@@ -17,6 +17,11 @@ export interface Faults {
   /** Clocks differ by at most this ratio. */
   readonly drift: number;
   readonly snapshotEntries: number;
+  /** When a majority's disks are lost for good; null: never. Milliseconds. */
+  readonly disasterMs: number | null;
+  /** Grace before a dead member counts as failed, and whether plain joins are let in then. */
+  readonly failedAfterMs: number;
+  readonly repairPolicy: "replace" | "open";
   /** Mean milliseconds between … */
   readonly between: {
     readonly crashes: number;
@@ -62,6 +67,9 @@ export function drawFaults(prng: Prng): Faults {
     downMsMax: prng.pick([500, 3000, 9000]),
     drift: prng.pick([0, 0.001, 0.02]),
     snapshotEntries: prng.pick([12, 25, 60]),
+    disasterMs: prng.chance(0.3) ? prng.between(5000, 12_000) : null,
+    failedAfterMs: prng.pick([2000, 5000, 60_000]),
+    repairPolicy: prng.pick(["replace", "replace", "open"]),
     between: {
       crashes: prng.pick([NEVER, 6000, 2500]),
       partitions: prng.pick([NEVER, 5000, 2500]),

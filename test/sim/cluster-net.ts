@@ -145,7 +145,10 @@ export class SimNet {
     for (const [i, a] of nodes.entries()) {
       for (const b of nodes.slice(i + 1)) {
         const key = keyOf(a.self, b.self);
-        if (this.#links.has(key) || !this.#wanted(a, b) || !this.#prng.chance(DIAL)) continue;
+        if (this.#links.has(key)) continue;
+        if (a.outlivedBy(b)) this.#introduce(a, b);
+        else if (b.outlivedBy(a)) this.#introduce(b, a);
+        if (!this.#wanted(a, b) || !this.#prng.chance(DIAL)) continue;
         if (a.life.frozen || b.life.frozen) continue;
         const link: Link = { ends: [a, b] };
         this.#links.set(key, link);
@@ -153,6 +156,12 @@ export class SimNet {
         b.life.after(1, () => b.up(a, link));
       }
     }
+  }
+
+  /** One that was left behind dials one of those who went on. */
+  #introduce(behind: SimTransport, ahead: SimTransport): void {
+    const passes = this.passes(behind.self, ahead.self) && this.passes(ahead.self, behind.self);
+    if (passes && this.#prng.chance(DIAL)) behind.life.after(1, () => behind.refusedBy(ahead));
   }
 
   #examine(key: string, { ends: [a, b] }: Link): void {

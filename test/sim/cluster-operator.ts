@@ -1,7 +1,9 @@
 import { SimHost, type HostWorld, type Process } from "./cluster-host.ts";
+import { Disaster } from "./cluster-disaster.ts";
 import { GOOD_DISK } from "./cluster-disk.ts";
 import type { Faults } from "./cluster-faults.ts";
 import type { ClusterOracle } from "./cluster-oracle.ts";
+import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import { WriteFailed } from "#agent/ports/store.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { request } from "#test/unit/agent/bootstrap/fake-host.ts";
@@ -12,21 +14,30 @@ const LOOK_MS = 250;
 const HALTED_MS = 6000;
 /** How likely the operator gives a host up whose joining broke off. */
 const GIVES_UP = 0.1;
+/** How likely it gives the place of a failed host away that may come back. */
+const HASTY = 0.05;
+/** How likely it does, at each look, what can wait: settings, and taking out who will not come back. */
+const SOMETIME = 0.1;
+/** Grace once nothing goes wrong any more. Milliseconds. */
+const CALM_GRACE_MS = 2000;
 
 interface OperatorWorld extends HostWorld {
   readonly faults: Faults;
   readonly hosts: SimHost[];
   readonly oracle: ClusterOracle;
   members(): readonly SimHost[];
+  running(): readonly SimHost[];
 }
 
 /**
  * Who runs the cluster: asks the first host to create it and the others to join, again and again until they have; starts what
- * has crashed, restarts what says that it stands still; removes a host now and then, and brings new ones in its place.
+ * has crashed, restarts what says that it stands still; removes a host now and then, and brings new ones in its place. Where a
+ * cluster wants to be repaired first, newcomers take the places of those who will not come back.
  */
 export class Operator {
   readonly #world: OperatorWorld;
   readonly #restartAtMs = new Map<SimHost, number>();
+  readonly #disaster: Disaster;
   #numbers = 0;
   /** Whether the first host has its cluster. */
   #founded = false;
@@ -34,6 +45,15 @@ export class Operator {
 
   constructor(world: OperatorWorld) {
     this.#world = world;
+    this.#disaster = new Disaster(world, {
+      lose: (host) => this.#lose(host),
+      sendAway: (host, untilMs) => {
+        host.crash(false);
+        this.#restartAtMs.set(host, untilMs);
+      },
+      refused: (error) => this.#refused(error),
+      isRemoved: ({ peer }) => world.oracle.rules.removed.includes(peer),
+    });
   }
 
   start(): void {
@@ -42,8 +62,10 @@ export class Operator {
     for (let i = faults.first; i < faults.hosts; i += 1) {
       schedule.after(prng.between(3000, 15_000), () => this.#bring());
     }
+    if (faults.disasterMs !== null) this.#disaster.await(faults.disasterMs, () => this.#calm);
     const look = (): void => {
       for (const host of this.#world.hosts) this.#lookAfter(host);
+      this.#steer();
       schedule.after(LOOK_MS, look);
     };
     schedule.after(1, look);
@@ -61,7 +83,7 @@ export class Operator {
     const { prng, oracle, count, defect } = this.#world;
     const members = this.#world.members();
     const known = oracle.rules.hosts.filter(({ status }) => status === "active");
-    if (known.length < 4 || members.length < 4) return;
+    if (known.length < 4 || members.length < 4 || this.#disaster.lasts) return;
     const { peer } = prng.pick(known);
     const at = prng.chance(0.4) ? members.find((host) => host.peer === peer) : prng.pick(members);
     try {
@@ -92,6 +114,7 @@ export class Operator {
       if (status.leader === null || !status.quorum) return `${peer} knows no leader`;
       if (status.applied !== commit) return `${peer} is at ${status.applied}, its leader at ${commit}`;
       const members = [...replica.state.members.values()];
+      if (members.some(({ failedAt }) => failedAt !== null)) return `${peer} counts somebody as failed`;
       const active = members.filter((one) => one.status === "active").map((one) => one.peer);
       if (members.length !== active.length) return `${peer} still knows joining members`;
       if (active.sort().join() !== names.join())
@@ -153,7 +176,14 @@ export class Operator {
     const { name } = bootstrap.state;
     if (name === "completed") {
       if (host === this.#world.hosts[0]) this.#founded = true;
+      this.#disaster.tend(host, process);
       this.#restartHalted(host, process);
+      return;
+    }
+    if (name === "idle" && bootstrap.state.retired !== undefined) {
+      // It was left behind by a recovery, or removed: it comes back as another peer.
+      count("hosts left behind or removed");
+      this.#replace(host);
       return;
     }
     if (name === "initiated" || name === "running") return;
@@ -174,8 +204,56 @@ export class Operator {
       .map(({ address }) => address);
     if (nodes.length === 0) return;
     count("joins begun");
-    const asked = request({ nodes: prng.shuffle(nodes).slice(0, 2) });
+    const uid = this.#placeFor(bootstrap.state);
+    if (uid !== undefined) count("places asked for");
+    const identity = { externalAddrs: [], ...(uid === undefined ? {} : { uid }) };
+    const asked = request({ nodes: prng.shuffle(nodes).slice(0, 2), identity });
     bootstrap.start("join_cluster", asked).catch((error: unknown) => this.#refused(error));
+  }
+
+  /** Whose place a host asks for that was told to repair the cluster first: of one that will not come back, or, hastily, of any. */
+  #placeFor(state: BootstrapState): number | undefined {
+    if (state.name !== "error" || state.failure.code !== "repair_required") return undefined;
+    const { prng } = this.#world;
+    const details = state.failure.details as { failed_nodes?: { uid: number }[]; replace_candidate?: number };
+    const lost = this.#lostForGood().map(({ uid }) => uid);
+    const free = (details.failed_nodes ?? []).map(({ uid }) => uid).filter((uid) => lost.includes(uid));
+    if (free.length > 0) return prng.pick(free);
+    return !this.#calm && prng.chance(HASTY) ? details.replace_candidate : undefined;
+  }
+
+  /** Members by the cluster's own log that have failed and will not come back. */
+  #lostForGood(): readonly { readonly peer: string; readonly uid: number }[] {
+    const { hosts, oracle } = this.#world;
+    return oracle.rules.hosts.filter(
+      ({ peer, failed }) => failed && (hosts.find((host) => host.peer === peer)?.retired ?? true),
+    );
+  }
+
+  /** What can wait until somebody leads: the settings, and taking out those for whom no newcomer is left. */
+  #steer(): void {
+    const { prng, faults, count } = this.#world;
+    const leads = ({ process }: SimHost): boolean => process?.replica.status().role === "leader";
+    const process = this.#world.members().find(leads)?.process ?? null;
+    if (process === null || !prng.chance(SOMETIME)) return;
+    const settings = process.replica.state.cluster?.settings;
+    const failed_after_ms = this.#calm ? CALM_GRACE_MS : faults.failedAfterMs;
+    const { repairPolicy: repair_policy } = faults;
+    if (settings?.failedAfterMs !== failed_after_ms || settings.repairPolicy !== repair_policy) {
+      process.replica
+        .submit({ type: "cluster.configure", failed_after_ms, repair_policy }, { by: "operator" })
+        .catch((error: unknown) => this.#refused(error));
+      return;
+    }
+    const waiting = this.#world
+      .running()
+      .some(({ process: other }) => other?.bootstrap.state.name === "error");
+    const [gone] = this.#lostForGood();
+    if (gone === undefined || this.#disaster.lasts || (waiting && repair_policy === "replace")) return;
+    count("failed hosts taken out");
+    process.departure
+      .remove(gone.peer, { by: "operator", force: true })
+      .catch((error: unknown) => this.#refused(error));
   }
 
   /** Most that stand still go on by themselves; one that does not is started anew. */
@@ -202,6 +280,14 @@ export class Operator {
 
   #refused(error: unknown): void {
     if (!(error instanceof AppError) && !(error instanceof WriteFailed)) this.#world.defect(error);
+  }
+
+  /** Its disk is gone; a new host is bought. */
+  #lose(host: SimHost): void {
+    const { schedule, prng } = this.#world;
+    host.retired = true;
+    host.crash(true);
+    schedule.after(prng.between(500, 5000), () => this.#bring());
   }
 
   /** A peer id that was removed never comes back; its host does, with a new disk. What is left of it runs on for a while. */

@@ -1,7 +1,8 @@
 import { RegistryOracle, type Expected } from "./registry-oracle.ts";
+import { RECOVERY_INDEX_GAP } from "#shared/lib/limits.ts";
 import type { Command } from "#shared/registry/command.ts";
 
-interface Entry {
+export interface Entry {
   readonly index: number;
   readonly term: number;
   readonly kind: string;
@@ -34,14 +35,21 @@ interface Envelope {
 /** What a client was told of one of its writes; `unknown` stays so for ever when the agent dies. */
 export type Told = "unknown" | "refused" | { readonly index: number; readonly outcome: Expected };
 
+interface Deps {
+  readonly isUp: (peer: string) => boolean;
+  readonly note: (line: string) => void;
+}
+
 /**
- * Knows what must hold of a cluster, and uses nothing of the code under test: one log that all apply, what each entry of it
- * does by rules written down a second time, and what clients were told.
+ * Knows what must hold of a cluster in one incarnation, and uses nothing of the code under test: one log that all apply, what
+ * each entry of it does by rules written down a second time, and what clients were told.
  */
 export class ClusterOracle {
   readonly rules = new RegistryOracle();
-  readonly #log: string[] = [];
-  readonly #effects: Effect[] = [];
+  /** Index before the first of `#log`: a recovered cluster goes on far behind the copy that it was made of. */
+  readonly #base: number;
+  readonly #log: { readonly text: string; readonly entry: Entry }[] = [];
+  readonly #effects = new Map<number, Effect>();
   readonly #applied = new Map<string, number>();
   /** Indexes of snapshots that anybody has installed. */
   readonly #snapshots = new Set<number>();
@@ -56,29 +64,60 @@ export class ClusterOracle {
   readonly #told = new Map<string, Told>();
   /** Highest index that any client was told of. */
   acknowledged = 0;
-  readonly #isUp: (peer: string) => boolean;
-  readonly #note: (line: string) => void;
+  readonly #deps: Deps;
 
-  constructor(deps: { readonly isUp: (peer: string) => boolean; readonly note: (line: string) => void }) {
-    this.#isUp = deps.isUp;
-    this.#note = deps.note;
+  constructor(deps: Deps, base = 0) {
+    this.#deps = deps;
+    this.#base = base;
+    this.acknowledged = base;
   }
 
   /** Highest index that anybody has applied. */
   get lastApplied(): number {
-    return this.#log.length;
+    return this.#base + this.#log.length;
+  }
+
+  /**
+   * The next incarnation, carried on by `self` from a copy that ends with the entry at this index, which holds `tail` beyond what
+   * it had compacted. What was acknowledged and is in it must stay. Tells also how many acknowledged writes are not.
+   */
+  recovered(
+    copy: { readonly index: number; readonly term: number; readonly tail: readonly Entry[] },
+    self: { readonly peer: string; readonly uuid: string; readonly name: string; readonly uid: number },
+  ): { readonly oracle: ClusterOracle; readonly lost: number } {
+    const { index, term, tail } = copy;
+    const from = tail[0]?.index ?? index + 1;
+    const log = [...this.#log.slice(0, from - 1).map(({ entry }) => entry), ...tail];
+    const last = log.at(index - 1);
+    demand(log.length >= index && last?.index === index, `nobody holds the copy that ends at ${index}`);
+    demand(last?.term === term, `the copy ends at ${index} in term ${last?.term}, not ${term}`);
+    const oracle = new ClusterOracle(this.#deps, index + RECOVERY_INDEX_GAP);
+    for (const entry of log.slice(0, index)) {
+      if (entry.kind === "command") oracle.#effects.set(entry.index, oracle.#judge(entry.index, entry.data));
+    }
+    const refused = oracle.rules.recover(self);
+    demand(!("refused" in refused), `${self.peer} may not recover: ${JSON.stringify(refused)}`);
+    oracle.#sessions.delete(self.peer);
+    oracle.#snapshots.add(oracle.#base);
+    let lost = 0;
+    for (const [operation, told] of this.#told) {
+      const gone = typeof told === "object" && !oracle.#took.has(operation);
+      if (gone) lost += 1;
+      oracle.#told.set(operation, gone ? "unknown" : told);
+    }
+    return { oracle, lost };
   }
 
   // ---- the log
 
   begins(who: string, applied: number): void {
-    demand(applied <= this.#log.length, `${who} begins at ${applied}, which nobody has reached`);
+    demand(applied <= this.lastApplied, `${who} begins at ${applied}, which nobody has reached`);
     this.#applied.set(who, applied);
   }
 
   jumps(who: string, index: number): void {
     demand(index > this.#at(who), `${who} goes back from ${this.#at(who)} to a snapshot at ${index}`);
-    demand(index <= this.#log.length, `${who} has a snapshot at ${index}, which nobody has reached`);
+    demand(index <= this.lastApplied, `${who} has a snapshot at ${index}, which nobody has reached`);
     this.#applied.set(who, index);
   }
 
@@ -88,16 +127,17 @@ export class ClusterOracle {
   }
 
   /** All apply the same entries in the same order. */
-  applies(who: string, { index, term, kind, data }: Entry): void {
+  applies(who: string, entry: Entry): void {
+    const { index, term, kind, data } = entry;
     demand(index === this.#at(who) + 1, `${who} applies ${index} after ${this.#at(who)}`);
     this.#applied.set(who, index);
     const text = `${term} ${kind} ${data}`;
-    const known = this.#log[index - 1];
+    const known = this.#log[index - 1 - this.#base]?.text;
     if (known === undefined) {
-      this.#log.push(text);
+      this.#log.push({ text, entry: { index, term, kind, data } });
       const effect = kind === "command" ? this.#judge(index, data) : NOTHING;
-      this.#effects.push(effect);
-      this.#note(`${who} is the first to apply ${index}: ${JSON.stringify(effect)} of ${text}`);
+      this.#effects.set(index, effect);
+      this.#deps.note(`${who} is the first to apply ${index}: ${JSON.stringify(effect)} of ${text}`);
     } else demand(known === text, `${who} applies ${text} at ${index}, others ${known}`);
   }
 
@@ -111,7 +151,7 @@ export class ClusterOracle {
 
   /** A leader may not choose voters of which no majority is there. */
   changesVoters(who: string, voters: readonly string[]): void {
-    const up = voters.filter((peer) => this.#isUp(peer)).length;
+    const up = voters.filter((peer) => this.#deps.isUp(peer)).length;
     demand(
       2 * up > voters.length,
       `${who} chooses ${voters.join()}, of which only ${up} have been up lately`,
@@ -132,7 +172,7 @@ export class ClusterOracle {
       // Who learns of its write by a snapshot knows no better index than that of the snapshot.
       const known = took === index || (took < index && this.#snapshots.has(index));
       demand(known, `${operation} took effect at ${took}, and its caller was told ${index}`);
-      const effect = this.#effects[took - 1];
+      const effect = this.#effects.get(took);
       const [actual, expected] = [JSON.stringify(outcome), JSON.stringify(effect?.outcome)];
       demand(
         actual === expected,

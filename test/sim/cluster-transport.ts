@@ -24,6 +24,8 @@ interface Asked {
 
 type Answer = { readonly id: number } & ({ readonly b: Wire } | { readonly e: Refusal });
 
+type ClusterLife = NonNullable<Parameters<Transport["setCluster"]>[0]>;
+
 interface Deps {
   readonly net: SimNet;
   readonly strangers: Strangers;
@@ -44,7 +46,7 @@ export class SimTransport implements Transport, StrangerTransport {
   readonly #asked = new Map<number, Asked>();
   readonly #serving = new Map<AbortController, MemberId>();
   #members: ReadonlySet<MemberId> = new Set();
-  #cluster: { readonly clusterId: string; readonly incarnation: number } | null = null;
+  #cluster: ClusterLife | null = null;
   #requests = 0;
 
   constructor(deps: Deps, options: { readonly self: MemberId; readonly address: string }) {
@@ -120,7 +122,7 @@ export class SimTransport implements Transport, StrangerTransport {
     this.#members = new Set(members.map(({ peer }) => peer));
   }
 
-  setCluster(cluster: { readonly clusterId: string; readonly incarnation: number } | null): void {
+  setCluster(cluster: ClusterLife | null): void {
     this.#cluster = cluster;
   }
 
@@ -142,17 +144,34 @@ export class SimTransport implements Transport, StrangerTransport {
   admits(peer: MemberId): boolean {
     const other = this.#deps.net.node(peer);
     if (other === null || this.#cluster === null || other.#cluster === null) return false;
+    const { clusterId, incarnation, lineage } = this.#cluster;
     const same =
-      other.#cluster.clusterId === this.#cluster.clusterId &&
-      other.#cluster.incarnation === this.#cluster.incarnation;
+      other.#cluster.clusterId === clusterId &&
+      other.#cluster.incarnation === incarnation &&
+      other.#cluster.lineage === lineage;
     return same && this.#members.has(peer);
+  }
+
+  /** Whether that one lives in a later incarnation of the cluster that this one believes to share with it. */
+  outlivedBy(other: SimTransport): boolean {
+    if (other.#cluster === null || this.#cluster?.clusterId !== other.#cluster.clusterId) return false;
+    return other.#cluster.incarnation > this.#cluster.incarnation && this.#members.has(other.self);
+  }
+
+  /** It dials that one, hears its hello, and is refused. */
+  refusedBy(other: SimTransport): void {
+    if (!this.outlivedBy(other)) return;
+    const { incarnation } = other.hello();
+    this.#tell({ type: "outlived", peer: other.self, incarnation });
   }
 
   hello(): Hello {
     const clockMs = this.#deps.clock.now();
+    const { clusterId = "", incarnation = 0, lineage } = this.#cluster ?? {};
     return {
-      clusterId: this.#cluster?.clusterId ?? "",
-      incarnation: this.#cluster?.incarnation ?? 0,
+      clusterId,
+      incarnation,
+      ...(lineage === undefined ? {} : { lineage }),
       protocol: 1,
       software: "simulation",
       clockMs,

@@ -8,7 +8,9 @@ import { ClusterOracle, demand } from "./cluster-oracle.ts";
 import { Operator } from "./cluster-operator.ts";
 import { Schedule } from "./cluster-schedule.ts";
 import { Strangers } from "./cluster-strangers.ts";
+import type { ClusterIdentity, Stores } from "#agent/ports/store.ts";
 import type { ReplicaOptions } from "#agent/registry/options.ts";
+import { RECOVERY_INDEX_GAP } from "#shared/lib/limits.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { encodeState } from "#shared/registry/snapshot.ts";
 
@@ -35,6 +37,8 @@ export class ClusterWorld implements HostWorld, Disposable {
   readonly counts: Map<string, number>;
   readonly clients: Clients;
   readonly #oracles = new Map<string, ClusterOracle>();
+  /** The recovered cluster that somebody has begun to live in; null in the first life. */
+  #newest: ClusterIdentity | null = null;
   readonly #operator: Operator;
   readonly #nemesis: Nemesis;
   readonly #trace: (line: string) => void;
@@ -107,15 +111,39 @@ export class ClusterWorld implements HostWorld, Disposable {
 
   /** Of the cluster that the hosts are in. */
   get oracle(): ClusterOracle {
-    return this.oracleOf(`cluster-${this.#clusters}`);
+    return this.#newest === null
+      ? this.#oracleOf(`cluster-${this.#clusters}/1/`)
+      : this.oracleOf(this.#newest);
   }
 
-  oracleOf(clusterId: string): ClusterOracle {
-    const known = this.#oracles.get(clusterId);
+  oracleOf(identity: ClusterIdentity | null): ClusterOracle {
+    if (identity !== null && identity.incarnation > (this.#newest?.incarnation ?? 1)) {
+      this.note(`incarnation ${identity.incarnation} lives`);
+      this.#newest = identity;
+    }
+    return this.#oracleOf(lifeOf(identity));
+  }
+
+  #oracleOf(life: string): ClusterOracle {
+    const known = this.#oracles.get(life);
     if (known !== undefined) return known;
     const oracle = new ClusterOracle({ isUp: (peer) => this.#upLately(peer), note: this.note });
-    this.#oracles.set(clusterId, oracle);
+    this.#oracles.set(life, oracle);
     return oracle;
+  }
+
+  recovers(host: SimHost, { identity, meta }: Parameters<Stores["recover"]>[0]): void {
+    const index = meta.index - RECOVERY_INDEX_GAP;
+    const term = meta.term - 1;
+    const holders = this.hosts.map(({ disk }) => disk.content.entries);
+    const tail =
+      holders.find((entries) => entries.some((one) => one.index === index && one.term === term)) ?? [];
+    const { peer } = host;
+    const self = { peer, uuid: host.uuid, name: host.name, uid: identity.uid };
+    const { oracle, lost } = this.oracle.recovered({ index, term, tail }, self);
+    if (lost > 0) this.count("recoveries that lost acknowledged writes");
+    this.note(`${peer} recovers from ${index}; ${lost} acknowledged writes were on lost disks only`);
+    this.#oracles.set(lifeOf(identity), oracle);
   }
 
   newClusterId(): string {
@@ -225,6 +253,12 @@ export class ClusterWorld implements HostWorld, Disposable {
       return indexes.size === 1;
     });
   }
+}
+
+/** Two recoveries made apart are two lives, though both count alike. */
+function lifeOf(identity: ClusterIdentity | null): string {
+  const { clusterId = "", incarnation = 1, lineage = "" } = identity ?? {};
+  return `${clusterId}/${incarnation}/${lineage}`;
 }
 
 function demandState(): never {
