@@ -16,10 +16,15 @@ const SECRET_NAMES: ReadonlySet<string> = new Set(
     "stored-key",
     "server-key",
     "client-proof",
+    "client-key",
+    "proof",
+    "server-signature",
   ].map(plain),
 );
 
 const MASK = "[secret]";
+/** Join tokens know themselves: they are found wherever they stand. */
+const JOIN_TOKEN = /\bmuster1\.[A-Za-z0-9_-]{16,}/g;
 /** Deeper fields are not for a log line; they are left out, so that nothing unchecked gets through. */
 const DEPTH_MAX = 6;
 
@@ -29,6 +34,7 @@ export function maskSecrets(fields: object): Record<string, unknown> {
 }
 
 function masked(value: unknown, depth: number): unknown {
+  if (typeof value === "string") return value.replaceAll(JOIN_TOKEN, MASK);
   if (Array.isArray(value)) {
     return depth >= DEPTH_MAX ? "[deep]" : value.map((item) => masked(item, depth + 1));
   }

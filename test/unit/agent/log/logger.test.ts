@@ -46,6 +46,15 @@ test("no secret gets into the log: in fields, deep in them, in lists, in a child
   expect(text().trimEnd().split("\n")).toHaveLength(5);
 });
 
+test("a join token is masked wherever it stands, under whatever name", () => {
+  const { log, text } = record();
+  const token = `muster1.${"eyJpZCI6IngifQ-_".repeat(4)}`;
+  log.info({ note: token, list: [`of ${token}, given`], deep: { error: { message: token } } }, "a");
+  log.child({ from: token }).info({}, "b");
+  expect(text()).not.toContain(token.slice(8));
+  expect(text()).toContain("of [secret], given");
+});
+
 test("an error keeps its kind, its stack and its cause", () => {
   const { log, text } = record();
   log.fatal({ err: new TypeError("boom", { cause: new Error("inner") }) }, "dead");
