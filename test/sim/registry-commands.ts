@@ -16,8 +16,8 @@ export function randomCommand(prng: Prng): Command {
     ? makeMember(own, facts)
     : makeMember(own, { ...facts, uuid, name: `tnt${n()}.public.i` });
   // Places are taken by hosts that were never there before: what is left of them is a peer id that never comes back.
-  const fresh = { ...member, peer: `peer-${prng.below(60)}` };
-  const want = { want_uid: 1 + prng.below(8), override_rack_id: prng.chance(0.3) };
+  const fresh = { ...member, peer: `peer-${prng.below(500)}` };
+  const want = { want_uid: 1 + prng.below(6), override_rack_id: prng.chance(0.3) };
   const id = `token ${n()}`;
   const account = `user ${prng.below(3)}`;
   const role = prng.pick(["admin", "viewer"] as const);
@@ -34,7 +34,7 @@ export function randomCommand(prng: Prng): Command {
       peer,
       ...(prng.chance(0.5) ? { rack_id: rack(prng) } : { max_listeners: n() }),
     }),
-    () => ({ type: "member.update", peer, memory_bytes: 3000 + n(), flash_bytes: 3000 + n() }),
+    () => ({ type: "member.update", peer, memory_bytes: 3200 + n(), flash_bytes: 3200 + n() }),
     () => ({ type: "token.create", id, keys: KEYS, ttl_ms: 1000, created_by: "a", note: "" }),
     () => (prng.chance(0.3) ? { type: "token.revoke", id } : { type: "member.activate", peer }),
     () => ({ type: "user.create", name: account, role, verifier: VERIFIER }),
@@ -45,14 +45,17 @@ export function randomCommand(prng: Prng): Command {
     () => ({ type: "member.activate", peer }),
     () => ({ type: "member.update", peer, software_version: String(n()) }),
     () => (prng.chance(0.3) ? { type: "member.remove", peer } : { type: "member.activate", peer }),
-    () => ({ type: "member.set_failed", peer, failed: prng.chance(0.6) }),
+    () => ({ type: "member.set_failed", peer, failed: prng.chance(0.8) }),
+    () => ({ type: "member.set_failed", peer, failed: true }),
     () => ({ type: "cluster.configure", candidate_pool_size: n() }),
     () => ({ type: "zone.create", name }),
     () => ({ type: "zone.create", name }),
     () => ({ type: "zone.rename", id: zone(), name }),
     () => ({ type: "zone.delete", id: zone() }),
+    () => ({ type: "zone.delete", id: zone() }),
     () => ({ type: "zones.set_weights", weights: randomWeights(prng) }),
     () => ({ type: "node.register", uuid, zone_id: zone(), uri: `u:${n()}`, cfg: { [`b${n()}`]: 1, a: -0 } }),
+    () => ({ type: "node.register", uuid, zone_id: zone(), uri: `u:${n()}`, cfg: {} }),
     () => ({ type: "node.register", uuid, zone_id: zone(), uri: `u:${n()}`, cfg: {} }),
     () => ({ type: "node.update", uuid, zone_id: zone(), uri: `u:${n()}` }),
     () => ({ type: "node.update", uuid, uri: `u:${n()}` }),
@@ -69,10 +72,10 @@ const rack = (prng: Prng): string => prng.pick(["a", "A", "b", "B", "c"]);
 function randomFacts(prng: Prng): Partial<NewMember> {
   return {
     ...(prng.chance(0.5) ? { rack_id: rack(prng) } : {}),
-    ...(prng.chance(0.4) ? { memory_bytes: 3000 + prng.below(200) } : {}),
-    ...(prng.chance(0.4) ? { flash_bytes: 3000 + prng.below(200) } : {}),
+    ...(prng.chance(0.6) ? { memory_bytes: 3000 + prng.below(300) } : {}),
+    ...(prng.chance(0.6) ? { flash_bytes: 3000 + prng.below(300) } : {}),
     ...(prng.chance(0.1) ? { use_internal_ipv6: prng.chance(0.5) } : {}),
-    ...(prng.chance(0.1) ? { socket_directory: `/run/${prng.below(2)}` } : {}),
+    ...(prng.chance(0.1) ? { socket_directory: `/run/${prng.below(3)}` } : {}),
   };
 }
 

@@ -58,7 +58,7 @@ test.each(seeds)("replicas are equal and do what the oracle says (SIM_SEED=%i)",
   let joiner: RegistryState | null = null;
   let highestZone = 0;
 
-  for (let step = 1; step <= 150; step += 1) {
+  for (let step = 1; step <= 200; step += 1) {
     const command = step === 1 && prng.chance(0.9) ? makeCluster() : randomCommand(prng);
     const [origin, at] = [`peer-${1 + prng.below(3)}`, 1000 + 20 * step + prng.below(100)];
     const envelope = {
@@ -72,7 +72,7 @@ test.each(seeds)("replicas are equal and do what the oracle says (SIM_SEED=%i)",
       command,
     };
     const kind = prng.chance(0.05) ? prng.pick(["noop", "config"] as const) : "command";
-    if (steady.cluster !== null && prng.chance(0.02)) {
+    if (steady.cluster !== null && prng.chance(0.008)) {
       const n = prng.chance(0.3) ? 1 + prng.below(5) : 60 + step;
       const member = makeMember(n, { name: `tnt${prng.below(8)}.public.i` });
       const how = {
@@ -102,6 +102,7 @@ test.each(seeds)("replicas are equal and do what the oracle says (SIM_SEED=%i)",
 
     if (prng.chance(0.05)) restarting = decodeState(encodeState(restarting));
     if (joiner === null && prng.chance(0.02)) joiner = decodeState(encodeState(steady));
+    const removed = steady.tombstones.size;
     const applied = applyEntry(steady, entry);
     expect(applyEntry(restarting, entry)).toEqual(applied);
     if (joiner !== null) expect(applyEntry(joiner, entry)).toEqual(applied);
@@ -113,6 +114,10 @@ test.each(seeds)("replicas are equal and do what the oracle says (SIM_SEED=%i)",
     expect(cfgs(restarting)).toEqual(cfgs(steady));
     expect(breaches(steady)).toEqual([]);
     if (expected !== null) count(`${command.type} ${"refused" in expected ? expected.refused : "done"}`);
+    if (command.type === "member.add" && applied.result?.ok === true) {
+      if (steady.tombstones.size > removed) count("a place is taken");
+      if (command.token !== undefined) count("a token is used");
+    }
     if (command.type === "zone.create" && expected !== null && "value" in expected) {
       expect(steady.nextZoneId - 1, "zone ids only grow").toBe(highestZone + 1);
       highestZone += 1;
@@ -264,6 +269,28 @@ test.skipIf(one !== undefined || many < 100)("the simulation reaches what it is 
     "member.add done",
     "member.add member_removed",
     "member.add member_name_exists",
+    "member.add access_denied",
+    "member.add config_error",
+    "member.add repair_required",
+    "a place is taken",
+    "a token is used",
+    "member.configure done",
+    "member.configure member_has_rack",
+    "cluster.configure done",
+    "cluster.configure change_refused",
+    "user.create done",
+    "user.create user_exists",
+    "user.update done",
+    "user.update user_not_found",
+    "user.update change_refused",
+    "user.delete done",
+    "user.delete change_refused",
+    "token.create done",
+    "token.create bad_request",
+    "token.revoke done",
+    "token.revoke token_not_found",
+    "recover done",
+    "recover config_error",
     "member.remove done",
     "member.remove member_removed",
     "member.remove member_not_found",
@@ -286,6 +313,15 @@ test.skipIf(one !== undefined || many < 100)("the simulation reaches what it is 
     "node.unregister done",
     "node.unregister node_not_registered",
   ];
-  if (process.env["SIM_COUNTS"] !== undefined) console.log([...counts].toSorted());
   for (const what of rare) expect(counts.get(what) ?? 0, what).toBeGreaterThan(many / 5);
+  const rarest = [
+    "cluster.create rack_id_required",
+    "member.add rack_id_required",
+    "member.add node_config_mismatch",
+    "member.add socket_directory_mismatch",
+    "member.add insufficient_node_memory",
+    "member.add insufficient_node_flash",
+    "recover member_removed",
+  ];
+  for (const what of rarest) expect(counts.get(what) ?? 0, what).toBeGreaterThan(many / 100);
 });
