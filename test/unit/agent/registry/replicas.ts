@@ -1,10 +1,11 @@
 import { Replica } from "#agent/registry/replica.ts";
 import type { ReplicaOptions } from "#agent/registry/options.ts";
-import type { Submitted } from "#agent/ports/registry.ts";
+import type { HeldCopy, Submitted } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import type { Command } from "#shared/registry/command.ts";
+import { recovered } from "#shared/registry/recovery.ts";
 import { encodeState } from "#shared/registry/snapshot.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { FakeMesh } from "#test/support/fake-mesh.ts";
@@ -119,7 +120,24 @@ export class Replicas {
 
   async restart(host: Host): Promise<void> {
     await this.#boot(host);
-    await this.wait(host.replica.resume(identity(host.n)));
+    await this.wait(host.replica.resume(host.disk.seen.cluster ?? identity(host.n)));
+  }
+
+  /** Carries the cluster on from what this host holds, as a recovery does. */
+  async recover(host: Host): Promise<ClusterIdentity> {
+    const { identity: former, state } = await this.#copy(host);
+    const incarnation = former.incarnation + 1;
+    const next = { ...former, incarnation, lineage: `lineage-${incarnation}`, contacts: [] };
+    const member = makeMember(host.n, { peer: host.peer });
+    const after = recovered(state, { member, uid: null, at: this.clock.now(), incarnation });
+    await this.wait(host.replica.recover(next, after, () => undefined));
+    return next;
+  }
+
+  async #copy(host: Host): Promise<HeldCopy> {
+    const copy = await this.wait(host.replica.copy());
+    if (copy === null) throw new Error("nothing is held");
+    return copy;
   }
 
   /** Lets virtual time pass until the promise settles. */
