@@ -13,6 +13,8 @@ import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { attemptMsMax, requestError } from "#shared/bootstrap/check.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import {
+  hasRecovered,
+  isMember,
   isUnderWay,
   stepBootstrap,
   type BootstrapAction,
@@ -68,7 +70,10 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   get steps(): readonly BootstrapStepRecord[] {
     const state = this.#state;
     if (state.name === "idle") return [];
-    if (isUnderWay(state)) return this.#attempt?.recorder.steps ?? [];
+    if (isUnderWay(state)) {
+      const attempt = this.#attempt;
+      return attempt?.number === state.attempt ? attempt.recorder.steps : [];
+    }
     const told = state.name === "completed" && state.recovery !== undefined ? state.recovery : state;
     return told.steps ?? [];
   }
@@ -211,6 +216,9 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     log.info({ action, attempt }, "bootstrap begins");
     let failure = null;
     try {
+      // What an earlier attempt could not take back must not be taken for this one's. What a member holds is what it recovers from.
+      if (!isMember(this.#state)) await this.#deps.runtime.forget();
+      stop.signal.throwIfAborted();
       await this.#send({ type: "begun", attempt });
       const deps = { ...this.#deps, contact: this.#contact, step: recorder.step };
       this.#settleIn(await this.#act(deps, action, request, stop.signal));
@@ -218,7 +226,8 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
       failure = failureOf(stop.signal.aborted ? stop.signal.reason : error, log);
       const recovered = await this.#recovered();
       if (recovered !== null) {
-        log.warn({ failure }, "the recovery was stopped after the new incarnation was on the disk");
+        const text = "the recovered cluster is on the disk, but the recovery was stopped there; restart the agent if it does not lead";
+        log.error({ failure }, text);
         this.#settleIn(recovered);
         failure = null;
       }
@@ -253,9 +262,6 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     request: BootstrapRequest,
     signal: AbortSignal,
   ): Promise<ClusterIdentity> {
-    // What an earlier attempt could not take back must not be taken for this one's. What a member holds is what it recovers from.
-    if (this.#formerIncarnation() === null) await deps.runtime.forget();
-    signal.throwIfAborted();
     switch (action) {
       case "create_cluster":
         return createCluster(deps, request, signal);
@@ -279,12 +285,10 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     return isUnderWay(this.#state) ? (this.#state.member?.incarnation ?? null) : null;
   }
 
-  /** What a member's recovery has put on the disk, though it was stopped afterwards; null when it had not come that far. */
+  /** What a recovery has put on the disk, though it was stopped afterwards; null when it had not come that far. */
   async #recovered(): Promise<ClusterIdentity | null> {
-    const former = this.#formerIncarnation();
-    if (former === null) return null;
     const identity = await this.#deps.identity.cluster().catch(() => null);
-    return identity !== null && identity.incarnation > former ? identity : null;
+    return hasRecovered(this.#state, identity?.incarnation ?? null) ? identity : null;
   }
 
   #settleIn({ uid, paths }: ClusterIdentity): void {

@@ -99,7 +99,7 @@ export type BootstrapEvent =
       readonly at: EpochMs;
       readonly lost?: number | null;
     }
-  /** The action of this attempt starts to work. */
+  /** The action of this attempt starts to work: what an earlier one left on the disk is gone. */
   | { readonly type: "begun"; readonly attempt: number }
   /** The action of this attempt is over and has taken back what it did, unless it succeeded (`failure` null). */
   | {
@@ -137,9 +137,10 @@ export type BootstrapStep =
  * One step of a host's bootstrap (seed 003, "Bootstrap requests").
  *
  * Invariants: `initiated` is on disk before the request is answered, so that nobody polls an older error. An answer of an
- * abandoned attempt changes nothing, for its number no longer matches. Whatever an attempt left half-done is taken
- * back, after a restart too: nobody was told that it completed, and a host takes part in elections only after
- * `completed` is on disk. `completed` is never reported without a cluster identity on disk.
+ * abandoned attempt changes nothing, for its number no longer matches. Whatever an attempt to create or join left half-done is
+ * taken back, after a restart too: nobody was told that it completed, and a host takes part in elections only after
+ * `completed` is on disk. A recovery that has reached the disk is never taken back, and one that has not never takes from a member
+ * what it holds. `completed` is never reported without a cluster identity on disk.
  */
 export function stepBootstrap(state: BootstrapState, event: BootstrapEvent): BootstrapStep {
   switch (event.type) {
@@ -207,24 +208,13 @@ function lastTried(state: BootstrapState): number {
 }
 
 function restarted(state: BootstrapState, incarnation: number | null, at: EpochMs): BootstrapStep {
-  const forget: BootstrapEffect = { type: "forget" };
   switch (state.name) {
     case "idle":
     case "error":
-      return { state, effects: incarnation === null ? [] : [forget] };
+      return { state, effects: incarnation === null ? [] : [{ type: "forget" }] };
     case "initiated":
-    case "running": {
-      const message = `the agent was restarted while it worked on ${state.action}; what it had begun is undone, try again`;
-      const failure: BootstrapFailure = { code: "internal_error", details: { message } };
-      if (state.member === undefined || incarnation === null) {
-        const { member, ...rest } = state;
-        // A member's record that is gone was not taken by the recovery. What else is left of it may be all that there is.
-        return { state: ended(rest, { failure, at }), effects: member === undefined ? [forget] : [] };
-      }
-      // The new incarnation is on disk whole, or the old one is: there is nothing in between.
-      const done = incarnation > state.member.incarnation;
-      return { state: ended(state, { failure: done ? null : failure, at }), effects: [] };
-    }
+    case "running":
+      return interrupted(state, incarnation, at);
     case "completed": {
       if (incarnation !== null) return unchanged(state);
       const message = "this host was in a cluster, but the record of it is gone from its disk; join it again";
@@ -232,6 +222,7 @@ function restarted(state: BootstrapState, incarnation: number | null, at: EpochM
       return {
         state: {
           ...how,
+          attempt: Math.max(state.attempt, lastTried(state)),
           name: "error",
           failure: { code: "internal_error", details: { message } },
           endedAt: at,
@@ -240,6 +231,36 @@ function restarted(state: BootstrapState, incarnation: number | null, at: EpochM
       };
     }
   }
+}
+
+/** What a restart makes of an attempt that was under way. */
+function interrupted(state: UnderWay, incarnation: number | null, at: EpochMs): BootstrapStep {
+  const { action, member } = state;
+  const undone = member === undefined ? "what it had begun is undone" : "this host is the member that it was";
+  const message = `the agent was restarted while it worked on ${action}; ${undone}, try again`;
+  const failure: BootstrapFailure = { code: "internal_error", details: { message } };
+  if (hasRecovered(state, incarnation)) {
+    return { state: ended(state, { failure: null, at }), effects: [] };
+  }
+  if (member !== undefined && incarnation !== null) {
+    return { state: ended(state, { failure, at }), effects: [] };
+  }
+  const { member: _member, ...stranger } = state;
+  // A member's record that is gone was not taken by the recovery. What else is left of it may be all that there is.
+  return {
+    state: ended(stranger, { failure, at }),
+    effects: member === undefined ? [{ type: "forget" }] : [],
+  };
+}
+
+/**
+ * Whether a recovery has come as far as the disk: then nothing takes it back. Others may have heard of the new incarnation already and
+ * have given up what they held. It is on the disk whole or not at all; and when an attempt is `running`, nothing older is there but
+ * the cluster of a member, with its own incarnation.
+ */
+export function hasRecovered(state: BootstrapState, incarnation: number | null): boolean {
+  if (state.name !== "running" || state.action !== "recover_cluster" || incarnation === null) return false;
+  return state.member === undefined || incarnation > state.member.incarnation;
 }
 
 function ended(

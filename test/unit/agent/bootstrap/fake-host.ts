@@ -40,7 +40,7 @@ type RuntimeStep = "found" | "follow" | "copy" | "recover" | "forget";
 
 /** Enters and leaves clusters as the composition root does, as far as bootstrap can see. */
 export class FakeRuntime implements ClusterRuntime {
-  registry: Registry = new LocalRegistry();
+  registry: Registry = inNoCluster();
   /** Called before each step; a test may throw or wait in it. */
   before: (step: RuntimeStep) => Promise<void> | void = () => undefined;
   /** What a follower gets to see: the registry of whom it follows. */
@@ -82,7 +82,7 @@ export class FakeRuntime implements ClusterRuntime {
 
   async forget(): Promise<void> {
     await this.#step("forget");
-    this.registry = new LocalRegistry();
+    this.registry = inNoCluster();
     await openMemoryStores(this.#disk).forgetCluster();
   }
 
@@ -90,6 +90,13 @@ export class FakeRuntime implements ClusterRuntime {
     await this.before(step);
     this.steps.push(step);
   }
+}
+
+/** What a host has before it is in a cluster: nothing, and no leader. */
+function inNoCluster(): Registry {
+  const registry = new LocalRegistry();
+  registry.quorum = false;
+  return registry;
 }
 
 /** Backups that lie in memory. */
