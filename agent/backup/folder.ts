@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 
 import { packBackup, unpackBackup } from "./form.ts";
 import { verifyBackup } from "./verify.ts";
@@ -184,7 +184,9 @@ async function makeOwnFolder(path: string): Promise<void> {
     await mkdir(path, { mode: 0o700 });
   } catch (error) {
     if (!isCode(error, "EEXIST") || !(await stat(path)).isDirectory()) throw error;
+    return;
   }
+  await syncFolder(dirname(path));
 }
 
 async function writeSynced(path: string, bytes: Buffer): Promise<void> {
