@@ -13,6 +13,7 @@ import { makeFolder } from "#agent/bootstrap/make-folder.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
 import { hostInUrl, type SocketAddress } from "#agent/config/address.ts";
 import type { Config } from "#agent/config/decide.ts";
+import { socketDirectory } from "#agent/config/socket-directory.ts";
 import { joinProofs } from "#agent/credentials/join-proofs.ts";
 import { ScryptQueue } from "#agent/credentials/kdf.ts";
 import { ScryptPasswords } from "#agent/credentials/passwords.ts";
@@ -178,8 +179,10 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
     { inventory, clock, log: part("backup") },
     { host: config.name, softwareVersion: SOFTWARE_VERSION },
   );
+  const folder = socketDirectory(config);
+  const sockets = folder === undefined ? {} : { socketDirectory: folder };
   const bootstrap = stack.use(
-    buildBootstrap({ ...group.deps, inventory, passwords, scram, proofs, backups, self }, group),
+    buildBootstrap({ ...group.deps, ...sockets, inventory, passwords, scram, proofs, backups, self }, group),
   );
 
   const departure = buildDeparture(group.deps, group, bootstrap);

@@ -16,7 +16,7 @@ import type { StrangerTransport, Transport } from "#agent/ports/transport.ts";
 import type { ReplicaOptions } from "#agent/registry/options.ts";
 import type { ReplicaDeps } from "#agent/registry/participant.ts";
 import { Replica } from "#agent/registry/replica.ts";
-import type { OwnFacts } from "#shared/bootstrap/announcement.ts";
+import { sizesOf, type OwnFacts } from "#shared/bootstrap/announcement.ts";
 import { isUnderWay } from "#shared/bootstrap/machine.ts";
 
 /** What a host is a member over: ports only, so that a simulation builds the same member as the agent does. */
@@ -163,7 +163,7 @@ export function speakForItself(
       registry: replica,
       clock,
       log,
-      own: () => (bootstrap.state.name === "completed" ? self : null),
+      own: () => (bootstrap.state.name === "completed" ? { ...self, ...sizesOf(inventory.current()) } : null),
     }),
   );
   announcer.start();

@@ -1,6 +1,7 @@
 import type { MemberId } from "#shared/lib/ids.ts";
 import { HOST_ADDRESSES_MAX } from "#shared/lib/limits.ts";
 import { byText } from "#shared/lib/order.ts";
+import type { HostFacts } from "#shared/model/hardware.ts";
 import type { CommandOf } from "#shared/registry/command.ts";
 import type { Member } from "#shared/registry/state.ts";
 
@@ -10,6 +11,27 @@ export interface OwnFacts {
   readonly meshAddrs: readonly string[];
   readonly apiUrls: readonly string[];
   readonly softwareVersion: string;
+  /** Main memory, and size of the file system under the bigstore. Bytes; absent when they are not known now. */
+  readonly memoryBytes?: number;
+  readonly flashBytes?: number;
+}
+
+/**
+ * Sizes that differ by less than this share are the same: kernels keep a little more or less for themselves after an update, and
+ * file systems that share a pool report another size after every write.
+ */
+const SIZE_NOISE = 1 / 64;
+
+/** What a host's facts say of its sizes. */
+export function sizesOf({
+  static: { memory_total },
+  live,
+}: HostFacts): Pick<OwnFacts, "memoryBytes" | "flashBytes"> {
+  const flash = live.storage.find(({ kind }) => kind === "bigstore")?.size ?? null;
+  return {
+    memoryBytes: Math.floor(memory_total),
+    ...(flash === null ? {} : { flashBytes: Math.floor(flash) }),
+  };
 }
 
 /**
@@ -25,7 +47,9 @@ export function announcement(
   const same =
     sameSet(record.mesh_addrs, meshAddrs) &&
     sameSet(record.api_urls, own.apiUrls) &&
-    record.software_version === own.softwareVersion;
+    record.software_version === own.softwareVersion &&
+    sameSize(record.memory_bytes, own.memoryBytes) &&
+    sameSize(record.flash_bytes, own.flashBytes);
   if (!same) {
     return {
       type: "member.update",
@@ -33,9 +57,17 @@ export function announcement(
       mesh_addrs: meshAddrs,
       api_urls: [...own.apiUrls],
       software_version: own.softwareVersion,
+      ...(own.memoryBytes === undefined ? {} : { memory_bytes: own.memoryBytes }),
+      ...(own.flashBytes === undefined ? {} : { flash_bytes: own.flashBytes }),
     };
   }
   return record.status === "joining" ? { type: "member.activate", peer: own.peer } : null;
+}
+
+/** What is not known now is no reason to say anything. */
+function sameSize(recorded: number | undefined, own: number | undefined): boolean {
+  if (own === undefined) return true;
+  return recorded !== undefined && Math.abs(recorded - own) <= recorded * SIZE_NOISE;
 }
 
 function sameSet(a: readonly string[], b: readonly string[]): boolean {

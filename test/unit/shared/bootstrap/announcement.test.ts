@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 
-import { announcement, type OwnFacts } from "#shared/bootstrap/announcement.ts";
+import { announcement, sizesOf, type OwnFacts } from "#shared/bootstrap/announcement.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import type { Member } from "#shared/registry/state.ts";
+import { makeFacts } from "#test/support/builders.ts";
 
 const OWN: OwnFacts = {
   peer: "p1",
@@ -53,4 +54,41 @@ test.each<[string, Member | undefined, object | null]>([
   ["renews before it activates", { ...RECORD, status: "joining", api_urls: [] }, UPDATE],
 ])("%s", (_what, record, command) => {
   expect(announcement(record, OWN)).toEqual(command);
+});
+
+const MEMORY = 64_000_000_000;
+const FLASH = 1_000_000_000_000;
+const KNOWN = { ...RECORD, memory_bytes: MEMORY, flash_bytes: FLASH };
+
+test.each<[string, Member, Partial<OwnFacts>, object | null]>([
+  ["tells sizes that are not recorded", RECORD, { memoryBytes: MEMORY }, { memory_bytes: MEMORY }],
+  ["says nothing when the sizes are true", KNOWN, { memoryBytes: MEMORY, flashBytes: FLASH }, null],
+  ["keeps what is recorded when a size is not known now", KNOWN, {}, null],
+  ["takes a little less memory for the same", KNOWN, { memoryBytes: MEMORY * 0.99 }, null],
+  ["tells of memory taken out", KNOWN, { memoryBytes: MEMORY / 2 }, { memory_bytes: MEMORY / 2 }],
+  ["tells of memory put in", KNOWN, { memoryBytes: MEMORY * 2 }, { memory_bytes: MEMORY * 2 }],
+  [
+    "tells both when one has changed",
+    KNOWN,
+    { memoryBytes: MEMORY, flashBytes: 2 * FLASH },
+    { memory_bytes: MEMORY, flash_bytes: 2 * FLASH },
+  ],
+])("%s", (_what, record, sizes, told) => {
+  expect(announcement(record, { ...OWN, ...sizes })).toEqual(told === null ? null : { ...UPDATE, ...told });
+});
+
+test("a host's sizes are those of its facts, in whole bytes", () => {
+  const folder = { path: "/x", free: 1, filesystem: null, device: null, mount_point: null, rotational: null };
+  const facts = makeFacts({
+    static: { memory_total: 1000.5 },
+    live: {
+      storage: [
+        { ...folder, kind: "persistent", size: 7 },
+        { ...folder, kind: "bigstore", size: 9.5 },
+      ],
+    },
+  });
+  expect(sizesOf(facts)).toEqual({ memoryBytes: 1000, flashBytes: 9 });
+  const hung = { ...folder, kind: "bigstore", size: null } as const;
+  expect(sizesOf({ ...facts, live: { ...facts.live, storage: [hung] } })).toEqual({ memoryBytes: 1000 });
 });
