@@ -97,7 +97,7 @@ export interface CertificateHolder {
   /** The certificate and those of its issuers that came with it, in PEM and with nothing else in it. */
   readonly chain: string;
   /** Signs with the key; base64. */
-  sign(binding: ScramBinding): string;
+  readonly sign: (binding: ScramBinding) => string;
 }
 
 /** Proof by X.509 certificates (RFC 5280) with RSA, EC or Ed25519 keys. */

@@ -47,10 +47,7 @@ export async function issue(wish: CertificateWish): Promise<Issued> {
     subject = `CN=${name}`,
   } = wish;
   const algorithm = kind === "ec" ? EC : { ...RSA, modulusLength: kind === "rsa" ? 2048 : 1024 };
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, [
-    "sign",
-    "verify",
-  ])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const signer = issuer?.keys ?? keys;
   const signingAlgorithm = signer.privateKey.algorithm.name === "ECDSA" ? EC : RSA;
   const usage = ca ? x509.KeyUsageFlags.keyCertSign : x509.KeyUsageFlags.digitalSignature;

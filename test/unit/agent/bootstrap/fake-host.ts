@@ -18,6 +18,7 @@ import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { BackupHead } from "#shared/contract/backup.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
+import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import type { RegistryState } from "#shared/registry/state.ts";
 import type { HostAddress, HostFacts } from "#shared/model/hardware.ts";
 import { makeFacts } from "#test/support/builders.ts";
@@ -65,18 +66,19 @@ export class FakeRuntime implements ClusterRuntime {
     await openMemoryStores(this.#disk).identity.saveCluster(cluster);
   }
 
-  /** What LocalRegistry holds is never on a disk: it is handed out as it is. */
+  /** What LocalRegistry holds is never on a disk: it is asked itself. */
   async copy(): Promise<HeldCopy | null> {
     await this.#step("copy");
     const identity = await openMemoryStores(this.#disk).identity.cluster();
-    return identity === null ? null : { identity, state: this.registry.state };
+    return identity === null ? null : { identity, state: decodeState(encodeState(this.registry.state)) };
   }
 
   async recover(cluster: ClusterIdentity, state: RegistryState): Promise<void> {
     await this.#step("recover");
     await openMemoryStores(this.#disk).identity.saveCluster(cluster);
     const registry = new LocalRegistry();
-    Object.assign(registry.state, state);
+    // It numbers its commands anew, as another life of the agent.
+    Object.assign(registry.state, { ...state, sessions: new Map() });
     this.registry = registry;
   }
 
@@ -152,6 +154,10 @@ export class FakeHost {
   /** The names of the states that the driver went through. */
   readonly states: string[] = [];
   readonly contacts = new Map<string, FakeHost | Error>();
+  /** Members that this host sees alive. */
+  readonly alive = new Set<string>();
+  /** Authorities that addresses had to be proven by. */
+  readonly trusted: string[] = [];
   listening: string[];
   readonly inventory: FakeInventory;
   transport: StrangerTransport;
@@ -234,7 +240,7 @@ export class FakeHost {
       clock,
       log,
       isMember,
-      isAlive: () => false,
+      isAlive: (peer) => this.alive.has(peer),
       answerCopy: () => Promise.reject(new Error("this test asks for no copies")),
     });
     sponsor.start();
@@ -255,7 +261,8 @@ export class FakeHost {
   }
 
   #boot(): BootstrapDriver {
-    const contact: Contact = async (address) => {
+    const contact: Contact = async (address, _port, _signal, { trustedCa } = { trustedCa: "" }) => {
+      if (trustedCa !== "") this.trusted.push(trustedCa);
       const found = this.contacts.get(address);
       if (found instanceof FakeHost) return addressesOf(found.peer);
       throw found ?? new Error("the connection was refused");
