@@ -74,7 +74,7 @@ export const updateMember: Reducer<"member.update"> = (state, command) => {
 
 /** A rack is given once: what was placed by it would be in the wrong place otherwise. Source: seed 003's documentation. */
 export const configureMember: Reducer<"member.configure"> = (state, command) => {
-  const { peer, rack_id, external_addrs, second_rack_id, accept_servers } = command;
+  const { peer, addr, rack_id, external_addrs, second_rack_id, accept_servers } = command;
   const { max_listeners, max_redis_servers } = command;
   const known = state.members.get(peer);
   if (known === undefined) return refuseAbsent(state, peer);
@@ -84,6 +84,7 @@ export const configureMember: Reducer<"member.configure"> = (state, command) => 
   const changed: Member = {
     ...known,
     rack_id: known.rack_id ?? (rack_id === undefined ? null : spellingInUse(state, rack_id)),
+    addr: addr ?? known.addr,
     external_addrs: external_addrs ?? known.external_addrs,
     ...(second_rack_id === undefined ? {} : { second_rack_id }),
     ...(accept_servers === undefined ? {} : { accept_servers }),
