@@ -258,6 +258,16 @@ export function storeSuite(name: string, make: () => Promise<StoreHarness>): voi
       test("the bootstrap state", async () => {
         expect(await stores.bootstrap.load()).toEqual({ name: "idle" });
         const at = { startedAt: epochMs(1000), endedAt: epochMs(2000) };
+        const steps = [
+          { name: "preflight", state: "done", start: at.startedAt, end: at.endedAt },
+          { name: "survey", state: "failed", start: at.startedAt, end: null },
+        ] as const;
+        const joined = { action: "join_cluster", attempt: 4, ...at, steps } as const;
+        const failure = {
+          code: "path_error",
+          details: { message: "no", path: "/x", errno: "EROFS" },
+        } as const;
+        const recovering = { action: "recover_cluster", attempt: 5, startedAt: at.startedAt } as const;
         for (const state of [
           { name: "initiated", action: "join_cluster", attempt: 1, startedAt: at.startedAt },
           { name: "running", action: "create_cluster", attempt: 2, startedAt: at.startedAt },
@@ -269,6 +279,11 @@ export function storeSuite(name: string, make: () => Promise<StoreHarness>): voi
             ...at,
           },
           { name: "completed", action: "join_cluster", attempt: 4, ...at },
+          { name: "completed", ...joined },
+          { name: "error", ...joined, failure },
+          { name: "initiated", ...recovering, member: { ...joined, incarnation: 2 } },
+          { name: "running", ...recovering, member: { ...joined, incarnation: 2 } },
+          { name: "completed", ...joined, recovery: { failure, attempt: 5, ...at, steps } },
           { name: "idle", reason: "removed from the cluster", retired: "p" },
         ] as const) {
           await stores.bootstrap.save(state);
