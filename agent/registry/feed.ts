@@ -132,10 +132,14 @@ export class Feed {
     });
   }
 
-  #heard({ leader, term }: PullAnswer): void {
-    if (term < this.#leadership.term) return;
-    if (leader === null && term === this.#leadership.term) return;
-    this.#leadership = { leader, term, atMs: this.#deps.clock.monotonicMs() };
+  /** What a peer says is as old as its copy: else two that pull from each other would keep a dead leader alive for ever. */
+  #heard({ leader, term, ageMs }: PullAnswer): void {
+    const before = this.#leadership;
+    if (term < before.term) return;
+    if (leader === null && term === before.term) return;
+    const saidAtMs = this.#deps.clock.monotonicMs() - (ageMs ?? Infinity);
+    const same = leader === before.leader && term === before.term;
+    this.#leadership = { leader, term, atMs: same ? Math.max(saidAtMs, before.atMs) : saidAtMs };
   }
 
   #choose(): MemberId | null {

@@ -27,13 +27,13 @@ export function jq(text: string, path: string): string {
   if (text.trim() === "") return "";
   let at: unknown;
   try {
-    at = JSON.parse(text);
+    at = JSON.parse(text) as unknown;
   } catch {
     return "";
   }
   for (const key of path.split(".")) at = (at as Record<string, unknown> | null | undefined)?.[key];
-  if (at === undefined || at === null) return "null";
-  return typeof at === "object" ? JSON.stringify(at) : String(at as string | number | boolean);
+  if (typeof at === "string") return at;
+  return at === undefined ? "null" : JSON.stringify(at);
 }
 
 /**

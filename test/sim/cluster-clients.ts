@@ -18,6 +18,8 @@ interface ClientWorld {
   /** Of the cluster's newest life, and of the one that an agent is in. */
   readonly oracle: ClusterOracle;
   oracleOf(identity: ClusterIdentity | null): ClusterOracle;
+  /** A write is tried (again): nobody knows how it goes, in whatever life of the cluster. */
+  begun(operation: string): void;
   /** Hosts of the cluster on which an agent runs. */
   members(): readonly SimHost[];
   readonly count: (what: string) => void;
@@ -53,12 +55,12 @@ export class Clients {
 
   /** This write at this agent; elsewhere, too, when it has a key and nothing is heard of it. Tells whether it was done. */
   order(host: SimHost, command: Command): { readonly done: () => boolean } {
-    const { prng, oracle } = this.#world;
+    const { prng } = this.#world;
     this.#operations += 1;
     const name = `op-${this.#operations}`;
     const key = prng.chance(0.4) ? `key-${this.#operations}` : undefined;
     const operation: Operation = { name, command, key, tries: 0, exposed: false, over: false };
-    oracle.begun(name);
+    this.#world.begun(name);
     this.#try(host, operation);
     return { done: () => operation.over };
   }
@@ -146,12 +148,12 @@ export class Clients {
 
   /** With a key a repetition is harmless, wherever. */
   #again(operation: Operation): void {
-    const { schedule, prng, oracle } = this.#world;
+    const { schedule, prng } = this.#world;
     if (operation.key === undefined || operation.over || operation.tries >= 4) return;
     schedule.after(prng.between(20, 500), () => {
       const host = this.#someone();
       if (host === null || operation.over) return;
-      oracle.begun(operation.name);
+      this.#world.begun(operation.name);
       this.#try(host, operation);
     });
   }

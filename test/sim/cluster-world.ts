@@ -132,6 +132,10 @@ export class ClusterWorld implements HostWorld, Disposable {
     return oracle;
   }
 
+  begun(operation: string): void {
+    for (const oracle of this.#oracles.values()) oracle.begun(operation);
+  }
+
   recovers(host: SimHost, { identity, meta }: Parameters<Stores["recover"]>[0]): void {
     const index = meta.index - RECOVERY_INDEX_GAP;
     const term = meta.term - 1;
