@@ -58,14 +58,23 @@ export class Replicas {
     return host;
   }
 
-  /** Adds the next host: registered by the first one that is up, following, active. */
-  async join(): Promise<Host> {
+  /**
+   * Adds the next host: registered by the first one that is up, following, active. `wantUid`: in that member's place;
+   * `activates`: false leaves it joining.
+   */
+  async join({ wantUid, activates = true }: { wantUid?: number; activates?: boolean } = {}): Promise<Host> {
     const host = await this.#make(this.hosts.length + 1);
-    const sponsor = this.anyUp(host);
-    await this.write(sponsor, { type: "member.add", member: makeMember(host.n, { peer: host.peer }) });
-    await this.wait(host.replica.follow(identity(host.n)));
-    await this.write(sponsor, { type: "member.activate", peer: host.peer });
+    const member = makeMember(host.n, { peer: host.peer });
+    const place = wantUid === undefined ? {} : { want_uid: wantUid };
+    const added = await this.write(this.anyUp(host), { type: "member.add", member, ...place });
+    if (!added.result.ok) throw new Error(`the join was refused: ${added.result.refusal.kind}`);
+    await this.wait(host.replica.follow(identity(wantUid ?? host.n)));
+    if (activates) await this.activate(host);
     return host;
+  }
+
+  async activate(host: Host): Promise<void> {
+    await this.write(this.anyUp(host), { type: "member.activate", peer: host.peer });
   }
 
   async #make(n: number): Promise<Host> {
