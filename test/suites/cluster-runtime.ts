@@ -65,6 +65,63 @@ export function clusterRuntimeSuite(name: string, make: () => Promise<ClusterRun
       await create();
     });
 
+    const heldZones = async (): Promise<string[]> => {
+      const copy = await harness.wait(runtime.copy());
+      return [...(copy?.state.zones.values() ?? [])].map(({ name: zone }) => zone);
+    };
+    const zone = async (zoneName: string): Promise<void> => {
+      const { result } = await harness.wait(
+        runtime.registry.submit({ type: "zone.create", name: zoneName }, { by: "agent" }),
+      );
+      expect(result.ok).toBe(true);
+    };
+
+    test("what it holds can be copied while it works", async () => {
+      expect(await harness.wait(runtime.copy())).toBeNull();
+      await harness.wait(runtime.found(IDENTITY));
+      await create();
+      await zone("a");
+      const copy = await harness.wait(runtime.copy());
+      expect(copy?.identity).toEqual(IDENTITY);
+      expect(copy?.state.index).toBe(runtime.registry.state.index);
+      expect(await heldZones()).toEqual(["a"]);
+      await harness.wait(runtime.forget());
+      expect(await harness.wait(runtime.copy())).toBeNull();
+    });
+
+    test("a recovered state takes the place of all, on disk and in memory, and can be written at once", async () => {
+      await harness.wait(runtime.found(IDENTITY));
+      await create();
+      await zone("a");
+      const copy = await harness.wait(runtime.copy());
+      if (copy === null) throw new Error("nothing is held");
+      await zone("lost, for the copy is older");
+      const state = { ...copy.state, index: copy.state.index + 1000, term: copy.state.term + 1 };
+      const next = { ...IDENTITY, incarnation: 2, lineage: "l" };
+      await harness.wait(runtime.recover(next, state));
+      expect(harness.identityOnDisk()).toEqual(next);
+      await zone("b");
+      expect([...runtime.registry.state.zones.values()].map((one) => one.name)).toEqual(["a", "b"]);
+      expect(runtime.registry.state.index).toBeGreaterThan(state.index);
+      expect(await heldZones()).toEqual(["a", "b"]);
+    });
+
+    test("a host that is in no cluster carries one on from a copy", async () => {
+      await harness.wait(runtime.found(IDENTITY));
+      await create();
+      const copy = await harness.wait(runtime.copy());
+      if (copy === null) throw new Error("nothing is held");
+      const { state } = copy;
+      await harness.wait(runtime.forget());
+      const next = { ...IDENTITY, incarnation: 2, lineage: "l" };
+      await harness.wait(
+        runtime.recover(next, { ...state, index: state.index + 1000, term: state.term + 1 }),
+      );
+      expect(harness.identityOnDisk()).toEqual(next);
+      await zone("a");
+      expect(await heldZones()).toEqual(["a"]);
+    });
+
     test("there may be nothing to forget", async () => {
       await harness.wait(runtime.forget());
       await harness.wait(runtime.forget());
