@@ -301,6 +301,19 @@ describe("the folder", () => {
     expect(files()).toHaveLength(1);
   });
 
+  test("what could not be used is not kept: it is read back as a recovery would", async () => {
+    const folder = made();
+    registry.state.nextZoneId = 1;
+    const error = await refusal(folder.save(registry.state, IDENTITY));
+    expect([error.kind, error.message]).toEqual([
+      "path_error",
+      expect.stringMatching(
+        /: what was written, read back, cannot be used: the snapshot is damaged/,
+      ) as string,
+    ]);
+    expect([files(), folder.failures]).toEqual([[], 1]);
+  });
+
   test("two at once are written one after the other", async () => {
     const folder = made();
     const first = folder.save(registry.state, IDENTITY);
