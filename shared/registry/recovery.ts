@@ -33,7 +33,7 @@ export interface Recovery {
  *
  * Whatever the lost members still knew must never fit what comes now: index and id counters leap, the term grows, and all other members
  * are failed until they join again. Joins that were under way are dropped with their peer ids, and so are join tokens nobody has used: the
- * members they pin are gone. Sessions and idempotency keys stay, so that a caller's repetition still takes effect once.
+ * members they pin are gone. Idempotency keys stay, so that a caller's repetition still takes effect once; so do the others' sessions.
  *
  * Throws an AppError: config_error for `node.identity.uid` when this host cannot be that node, and what admission refuses for
  * settings and racks.
@@ -46,6 +46,8 @@ export function recovered(copy: Readonly<RegistryState>, recovery: Recovery): Re
   const state = copied(copy);
   advance(state, recovery.at);
   const { place, record } = ownRecord(state, recovery);
+  // Its starts may be counted anew: a session of a smaller number would be taken for an old one for ever.
+  state.sessions.delete(record.peer);
   state.cluster = { ...cluster, incarnation: recovery.incarnation, recoveredAt: state.at };
   const touched: readonly Touched[] = [
     { topic: "cluster", op: "set", id: "" },

@@ -92,11 +92,21 @@ test("the host is itself again; all others have failed, those that first joined 
   expect([...state.tokens.keys()]).toEqual(["used"]);
 });
 
-test("users, zones, registered nodes, sessions and idempotency keys survive", () => {
+test("users, zones, registered nodes, the others' sessions and idempotency keys survive", () => {
   const copy = cluster().state;
   const state = recovered(copy, recovery());
-  const { users, zones, nodes, weights, sessions, keys } = copy;
-  expect(state).toMatchObject({ users, zones, nodes, weights, sessions, keys });
+  const { users, zones, nodes, weights, keys } = copy;
+  expect(state).toMatchObject({ users, zones, nodes, weights, keys });
+  expect([...state.sessions]).toEqual([...copy.sessions].filter(([peer]) => peer !== "peer-1"));
+  expect(state.sessions.size).toBe(1);
+});
+
+test("a host whose key has outlived its store, so that it counts its starts anew, can write", () => {
+  const before = cluster();
+  before.apply({ type: "zone.create", name: "by a later session" }, { session: 9 });
+  const log = new RegistryLog(recovered(before.state, recovery()));
+  const created = log.apply({ type: "zone.create", name: "new" }, { origin: "peer-1", session: 2 });
+  expect(created.result).toMatchObject({ ok: true });
 });
 
 test("another host takes a node's place: the old peer never comes back, what was registered is the new host's", () => {
