@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,17 +33,7 @@ beforeAll(async () => {
   writeFileSync(join(dir, "password"), "geheim ä\n");
   writeFileSync(join(dir, "token"), "mt1.abc\r\n");
   writeFileSync(join(dir, "empty"), "\n");
-  server = createServer(async (request, response) => {
-    const sent = await text(request);
-    const { method, headers } = request;
-    const login = headers.authorization?.replace("Basic ", "") ?? null;
-    asked.push({
-      line: `${method} ${request.url}`,
-      login: login === null ? null : Buffer.from(login, "base64").toString(),
-      body: sent === "" ? null : JSON.parse(sent),
-    });
-    response.end(method === "POST" ? undefined : JSON.stringify({ bootstrap_status: outcome }));
-  });
+  server = createServer((request, response) => void answer(request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -56,6 +46,18 @@ afterAll(() => {
   server.close();
   rmSync(dir, { recursive: true });
 });
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const sent = await text(request);
+  const { method, headers } = request;
+  const login = headers.authorization?.replace("Basic ", "") ?? null;
+  asked.push({
+    line: `${method} ${request.url}`,
+    login: login === null ? null : Buffer.from(login, "base64").toString(),
+    body: sent === "" ? null : JSON.parse(sent),
+  });
+  response.end(method === "POST" ? undefined : JSON.stringify({ bootstrap_status: outcome }));
+}
 
 /** The command in this process; `err` is what its message would be. */
 async function muster(argv: readonly string[]): Promise<{ out: string; err: string | null }> {
