@@ -196,7 +196,10 @@ export function transportSuite(name: string, make: () => Promise<TransportHarnes
         const [one, two, saved] = three();
         const told = [outlived(one), outlived(two)];
         const calm = watch(saved);
-        saved.setCluster(NOW);
+        const got: Wire[] = [];
+        saved.onMessage("word", (_from, body) => void got.push(body));
+        expect(one.send(saved.self, "control", "word", "of the former")).toBe(true);
+        saved.setCluster(NOW); // Before it can have come.
         const event = { type: "outlived", peer: saved.self, incarnation: 2 };
         expect(await Promise.all(told)).toEqual([event, event]);
         expect(saved.connected()).toEqual([]);
@@ -204,6 +207,10 @@ export function transportSuite(name: string, make: () => Promise<TransportHarnes
         await sees(one, [two]);
         one.setCluster(NOW);
         await Promise.all([sees(saved, [one]), sees(one, [saved])]);
+        saved.onRequest("echo", async (_from, body) => body);
+        expect(one.send(saved.self, "control", "word", "of this one")).toBe(true);
+        await one.request(saved.self, "control", "echo", 1, SOON);
+        expect(got).toEqual(["of this one"]);
         expect(calm.filter(({ type }) => type === "outlived")).toEqual([]);
       });
 

@@ -160,6 +160,23 @@ describe("a majority that goes on in the earlier incarnation", () => {
     expect(term).toBeGreaterThan(before);
   });
 
+  test("hears nothing of a recovery that could not be written", async () => {
+    const { bed, agents } = await threeVoters();
+    const [first, second, third] = agents;
+    third.disk.broken = new Error("EIO");
+    await expect(recover(bed, third)).rejects.toThrow("EIO");
+    await bed.clock.advance(2000);
+    expect(agents.map(({ bootstrap }) => bootstrap.state.name)).toEqual([
+      "completed",
+      "completed",
+      "completed",
+    ]);
+    expect(third.cluster.identity?.incarnation).toBe(1);
+    expect(bed.mesh.linked(third.peer, first.peer)).toBe(true);
+    await bed.clock.until(() => second.replica.status().leader !== null);
+    await bed.wait(second.replica.submit({ type: "zone.create", name: "as ever" }, BY));
+  });
+
   test("is not believed in by those who know nothing of who says so", async () => {
     const { bed, agents } = await threeVoters();
     const stranger = bed.mesh.join("peer-9");
