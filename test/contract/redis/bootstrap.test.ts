@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
+import { epochMs } from "#shared/lib/time.ts";
 import { SOFTWARE_VERSION } from "#shared/lib/version.ts";
 import { ADMIN, basic, FakeApi, SEED_TIME } from "#test/support/fake-api.ts";
 
@@ -113,6 +114,74 @@ describe("GET /v1/bootstrap", () => {
     expect((await get("/v1/bootstrap")).json().bootstrap_status.error_details).toEqual(details);
   });
 
+  test("the parts of an attempt are shown as they go", async () => {
+    api.bootstrap.state = { name: "running", action: "join_cluster", ...at };
+    const later = epochMs(SEED_TIME + 1000);
+    api.bootstrap.steps = [
+      { name: "preflight", state: "done", start: SEED_TIME, end: later },
+      { name: "contact", state: "running", start: later, end: null },
+    ];
+    expect((await get("/v1/bootstrap")).json().bootstrap_status).toEqual({
+      state: "joining_cluster",
+      start_time: "2014-08-29T11:19:49Z",
+      steps: [
+        {
+          name: "preflight",
+          state: "done",
+          start_time: "2014-08-29T11:19:49Z",
+          end_time: "2014-08-29T11:19:50Z",
+        },
+        { name: "contact", state: "running", start_time: "2014-08-29T11:19:50Z" },
+      ],
+    });
+  });
+
+  describe("of a member whose recovery failed", () => {
+    const refused = {
+      code: "config_error",
+      details: { message: "a member still answers", field: "action" },
+    } as const;
+    const TOLD = {
+      state: "error",
+      start_time: "2014-08-29T11:20:49Z",
+      end_time: "2014-08-29T11:20:50Z",
+      error_code: "config_error",
+      error_details: refused.details,
+    };
+    const word = async (): Promise<unknown> => (await get("/v1/bootstrap", ADMIN)).json().bootstrap_status;
+
+    beforeEach(async () => {
+      await api.createCluster();
+      const recovery = {
+        failure: refused,
+        attempt: 2,
+        startedAt: epochMs(SEED_TIME + 60_000),
+        endedAt: epochMs(SEED_TIME + 61_000),
+      };
+      const { state } = api.bootstrap;
+      if (state.name === "completed") api.bootstrap.state = { ...state, recovery };
+      api.clock.jumpWall(SEED_TIME + 61_000 - api.clock.now());
+    });
+
+    test("says error with the reason, and goes on saying so", async () => {
+      expect(await word()).toEqual(TOLD);
+      api.clock.jumpWall(3_599_999);
+      expect(await word()).toEqual(TOLD);
+    });
+
+    test("says completed once nobody can poll for it any more, and the cluster has a leader", async () => {
+      api.clock.jumpWall(3_600_000);
+      expect(await word()).toMatchObject({ state: "completed", end_time: "2014-08-29T11:19:49Z" });
+      api.registry.quorum = false;
+      expect(await word()).toEqual(TOLD);
+    });
+
+    test("the next attempt takes its place", async () => {
+      api.bootstrap.state = { name: "running", action: "recover_cluster", attempt: 3, startedAt: SEED_TIME };
+      expect(await word()).toMatchObject({ state: "recovering_cluster" });
+    });
+  });
+
   test("credentials sent to an idle node are ignored, even wrong ones", async () => {
     expect((await get("/v1/bootstrap", basic("admin", "whatever"))).statusCode).toBe(200);
     expect((await get("/v1/bootstrap", { authorization: "Bearer x" })).statusCode).toBe(200);
@@ -134,6 +203,19 @@ describe("GET /v1/bootstrap", () => {
     });
     expect((await get("/v1/bootstrap", basic("admin", "wrong"))).statusCode).toBe(401);
     expect((await get("/v1/bootstrap", ADMIN)).statusCode).toBe(200);
+  });
+
+  test("with bootstrap.open_status callers on the host see the bare state without a login", async () => {
+    const open = new FakeApi({ bootstrapOpenStatus: true });
+    await using _ = open;
+    await open.createCluster();
+    const request = { method: "GET", url: "/v1/bootstrap" } as const;
+    const bare = await open.app.inject(request);
+    expect([bare.statusCode, bare.json()]).toEqual([200, { bootstrap_status: { state: "completed" } }]);
+    expect((await open.app.inject({ ...request, headers: basic("admin", "wrong") })).statusCode).toBe(401);
+    expect((await open.app.inject({ ...request, remoteAddress: "10.0.0.1" })).statusCode).toBe(401);
+    const named = await open.app.inject({ ...request, headers: ADMIN });
+    expect(named.json()).toHaveProperty("local_node_info");
   });
 
   test("HEAD is answered like GET, without a body", async () => {

@@ -22,21 +22,26 @@ function get(url: string, headers: Record<string, string> = {}) {
 }
 
 describe("everything else of the API", () => {
-  test.each(["/v1/bdbs", "/v1/bdbs/1", "/v1/modules", "/v1/roles", "/v1/redis_acls", "/v1/bootstrap/validate", "/v1"])(
-    "%s: 503 before a cluster, then 401, then 404",
-    async (path) => {
-      const before = await get(path);
-      expect([before.statusCode, before.json().error_code]).toEqual([503, "not_in_cluster"]);
-      expect(before.headers["retry-after"]).toBe("1");
-      await api.createCluster();
-      expect((await get(path)).statusCode).toBe(401);
-      const member = await get(path, ADMIN);
-      expect([member.statusCode, member.json()]).toEqual([
-        404,
-        { error_code: "not_found", description: `${path} does not exist` },
-      ]);
-    },
-  );
+  test.each([
+    "/v1/bdbs",
+    "/v1/bdbs/1",
+    "/v1/modules",
+    "/v1/roles",
+    "/v1/redis_acls",
+    "/v1/bootstrap/validate",
+    "/v1",
+  ])("%s: 503 before a cluster, then 401, then 404", async (path) => {
+    const before = await get(path);
+    expect([before.statusCode, before.json().error_code]).toEqual([503, "not_in_cluster"]);
+    expect(before.headers["retry-after"]).toBe("1");
+    await api.createCluster();
+    expect((await get(path)).statusCode).toBe(401);
+    const member = await get(path, ADMIN);
+    expect([member.statusCode, member.json()]).toEqual([
+      404,
+      { error_code: "not_found", description: `${path} does not exist` },
+    ]);
+  });
 
   test("a method that a path does not have: 405 that says which it has", async () => {
     const put = await api.app.inject({ method: "PUT", url: "/v1/bootstrap" });

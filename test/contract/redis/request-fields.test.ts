@@ -169,7 +169,11 @@ const WRONG: readonly (readonly [path: string, value: unknown, field?: string])[
   ["envoy_mgmt_server_port", 65_536],
   ["gossip_envoy_admin_port", 80],
   ["user_defined_modules", {}],
-  ["user_defined_modules", [{ location: { location_type: "ftp" } }], "user_defined_modules.0.location.location_type"],
+  [
+    "user_defined_modules",
+    [{ location: { location_type: "ftp" } }],
+    "user_defined_modules.0.location.location_type",
+  ],
   ["witness_disk", "sda"],
 ];
 
@@ -188,11 +192,12 @@ describe("a field of the request", () => {
     expect(more).toEqual(plain);
   });
 
-  test.each(WRONG)("%s of %j is refused by name", async (path, value, field = path) => {
+  const wrong = WRONG.map(([path, value, field = path]) => ({ path, value, field }));
+  test.each(wrong)("$path of $value is refused by name", async ({ path, value, field }) => {
     const answer = await post(withField(path, value));
     expect([answer.statusCode, answer.json().error_code]).toEqual([400, "config_error"]);
-    const { field: told, rule, message } = answer.json().error_details;
-    expect([told, message]).toEqual([field, `${field}: ${rule}`]);
+    const { field: told, rule, message } = answer.json().error_details as Readonly<Record<string, string>>;
+    expect([told, message]).toEqual([field, `${field}: ${rule ?? ""}`]);
     expect(api.bootstrap.started).toEqual([]);
     expect(api.bootstrap.state).toEqual({ name: "idle" });
   });
@@ -214,7 +219,10 @@ describe("a field of the request", () => {
   test("a join proves itself by a token or by a certificate, too", async () => {
     const pem = (what: string): string => `-----BEGIN ${what}-----\nMIIB\n-----END ${what}-----\n`;
     const certificate = { client_cert: pem("CERTIFICATE"), client_key: pem("PRIVATE KEY") };
-    for (const credentials of [{ token: "muster-token" }, { ...certificate, trusted_ca: pem("CERTIFICATE") }]) {
+    for (const credentials of [
+      { token: "muster-token" },
+      { ...certificate, trusted_ca: pem("CERTIFICATE") },
+    ]) {
       api.bootstrap.state = { name: "idle" };
       const body = { cluster: { nodes: ["10.0.0.1"] }, credentials };
       const url = "/v1/bootstrap/join_cluster";

@@ -13,6 +13,7 @@ import type { RedisDeps } from "./deps.ts";
 import { NotAcceptable } from "./errors.ts";
 import { READ_NODES, WRITE } from "./gates.ts";
 import { factsOf, HOST_FIELDS, toHostFields } from "./host-facts.ts";
+import { isIpAddress } from "./ip-address.ts";
 import { livenessOf, NODE_STATUS } from "./liveness.ts";
 import { given } from "./translate.ts";
 
@@ -86,6 +87,7 @@ export const nodeRoutes: FastifyPluginAsyncTypebox<RedisDeps> = async (app, { co
       rack_id: racks.rack_id,
       second_rack_id: racks.second_rack_id,
     });
+    checkAddresses({ addr: addr === undefined ? [] : [addr], external_addr: external_addr ?? [] });
     checkRack("rack_id", rack_id);
     checkRack("second_rack_id", second_rack_id);
     if (addr !== undefined && addr !== member.addr && livenessOf(queries, member) !== "down") {
@@ -112,6 +114,13 @@ export function memberOf({ registry }: Queries, uid: string): Member {
   const found = [...registry.members.values()].find((member) => String(member.uid) === uid);
   if (found === undefined) throw new AppError("member_not_found", { peer: `node ${uid}` });
   return found;
+}
+
+function checkAddresses(fields: Readonly<Record<string, readonly string[]>>): void {
+  for (const [field, addresses] of Object.entries(fields)) {
+    if (addresses.every(isIpAddress)) continue;
+    throw new AppError("bad_request", { field, rule: "must be an IPv4 or IPv6 address, without a port" });
+  }
 }
 
 function checkRack(field: string, rack: string | undefined): void {
