@@ -67,24 +67,30 @@ const SENTENCES: Sentences = {
   bootstrap_in_progress: () => "a bootstrap is already in progress",
   already_in_cluster: () => "this node is already part of a cluster",
   config_error: ({ field, rule }) => `${field}: ${rule}`,
-  connect_error: ({ tried }) =>
-    `could not connect to the cluster: ${tried.map(({ address, cause }) => `${address}: ${cause}`).join("; ")}`,
-  access_denied: () => "the cluster refused the credentials",
-  invalid_license: ({ violation }) => `the license is not valid: ${violation}`,
+  connect_error: ({ tried }) => {
+    const causes = tried.map(({ address, cause }) => `${address}: ${cause}`).join("; ");
+    const where = "cluster.nodes must name hosts of the cluster whose agents can be reached from here";
+    return tried.length === 0
+      ? `no address of the cluster is known; ${where}`
+      : `could not connect to the cluster: ${causes}; ${where}`;
+  },
+  access_denied: () => "the cluster refused the credentials; give those of one of its administrators",
+  invalid_license: ({ violation }) =>
+    `the license is not valid: ${violation}; give it as it was handed out, with the lines where it starts and ends, or none`,
   repair_required: ({ replace_candidate }) =>
-    `the cluster is degraded and takes only replacements; join with identity.uid ${replace_candidate}`,
+    `the cluster is degraded and takes only replacements; join with node.identity.uid ${replace_candidate}, or remove the failed nodes`,
   insufficient_node_memory: ({ required_memory }) =>
-    `this node needs at least ${required_memory} bytes of memory`,
+    `this node needs at least ${required_memory} bytes of memory to take the failed one's place; use a larger host`,
   insufficient_node_flash: ({ required_flash }) =>
-    `this node needs at least ${required_flash} bytes of flash`,
+    `this node needs at least ${required_flash} bytes of flash to take the failed one's place; use a larger disk under node.paths.bigstore_path`,
   time_not_sync: ({ offset_ms, limit_ms }) =>
     `this clock is ${offset_ms} ms off the cluster's; at most ${limit_ms} ms are allowed; synchronise it (chrony, ntp)`,
   rack_id_required: ({ current_rack_ids }) =>
     `the cluster is rack-aware; give node.identity.rack_id (in use: ${current_rack_ids.join(", ")})`,
   socket_directory_mismatch: ({ expected, actual }) =>
-    `the cluster's socket directory is ${expected}, this node's is ${actual}`,
+    `the cluster's socket directory is ${expected}, this node's is ${actual}; set api_listen to a unix socket in ${expected}`,
   node_config_mismatch: ({ setting, expected, actual }) =>
-    `the cluster has ${setting} = ${expected}, this node has ${actual}`,
+    `the cluster has ${setting} = ${expected}, this node has ${actual}; give this node what the cluster has`,
   path_error: ({ path, cause }) => `${path}: ${cause}`,
   internal_error: ({ incident }) => `internal error; look for incident ${incident} in the agent's log`,
   member_exists: ({ peer }) => `${peer} is already a member`,
