@@ -29,6 +29,7 @@ import { Lobby } from "./lobby.ts";
 import { createNode } from "./node.ts";
 import { Peer } from "./peer.ts";
 import { searchesOf, type SearchOptions } from "./searches.ts";
+import { unreachable } from "./unreachable.ts";
 import { BULK_PROTOCOL, CONTROL_PROTOCOL, JOIN_PROTOCOL } from "./wire.ts";
 
 /** Addresses of one peer that a single dial tries. */
@@ -223,7 +224,7 @@ export class Mesh implements Transport, StrangerTransport {
       }
     } catch (error) {
       this.#deps.log.info({ peer: target.peer, addresses: target.meshAddrs, err: error }, "join call failed");
-      throw new AppError("peer_unreachable", { peer: target.peer });
+      throw unreachable(target.peer, error);
     }
   }
 

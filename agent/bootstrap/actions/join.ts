@@ -22,6 +22,8 @@ import type { NewMember } from "#shared/registry/command.ts";
 
 /** Longest the joiner may take to pull the registry up to its own joining. Milliseconds. */
 const CATCH_UP_MS_MAX = 60_000;
+/** Longest for one agent to be reached on the mesh: its host may be gone without a word. Milliseconds. */
+const REACH_MS_MAX = 8000;
 /** Wait before the second try; doubles, up to the caller's `retry_time`. Milliseconds. */
 const FIRST_WAIT_MS = 1000;
 
@@ -114,10 +116,12 @@ async function seek<T>(
   const found = candidates(deps, request, prover, signal);
   try {
     for (;;) {
-      const { address, target } = await deps.step("contact", () => nextOf(found, deps, prover, tried));
+      const { address, channel } = await deps.step("contact", () =>
+        nextReached(found, deps, { prover, tried }, signal),
+      );
       try {
-        await using channel = await reach(deps, target, signal);
-        return await converse(channel);
+        await using open = channel;
+        return await converse(open);
       } catch (error) {
         signal.throwIfAborted();
         const failure = failureOf(error, deps.log);
@@ -153,36 +157,50 @@ async function* candidates(
   );
 }
 
-/** The next one that may be talked to; notes why the others may not. Rejects with connect_error when there is none left. */
-async function nextOf(
+/** The next one that may be talked to and can be; notes why the others may not. Rejects with connect_error when there is none left. */
+async function nextReached(
   candidates: AsyncGenerator<Answered, void, undefined>,
-  { host }: JoinDeps,
-  prover: Prover,
-  tried: Tried[],
-): Promise<{ readonly address: string; readonly target: PeerAddresses }> {
+  deps: JoinDeps,
+  { prover, tried }: { readonly prover: Prover; readonly tried: Tried[] },
+  signal: AbortSignal,
+): Promise<{ readonly address: string; readonly channel: StrangerChannel }> {
   for (;;) {
     const { done, value } = await candidates.next();
     if (done === true) throw new AppError("connect_error", { tried });
     const { address, found } = value;
     if (found instanceof Error) tried.push({ address, cause: found.message });
-    else if (found.peer === host.peer) tried.push({ address, cause: IS_SELF });
+    else if (found.peer === deps.host.peer) tried.push({ address, cause: IS_SELF });
     else if (!mayTrust(prover, found.peer)) {
       tried.push({ address, cause: `the agent there (${found.peer}) is none of those that the token names` });
-    } else return { address, target: found };
+    } else {
+      const channel = await reach(deps, found, signal);
+      if (!(channel instanceof Error)) return { address, channel };
+      tried.push({ address, cause: channel.message });
+    }
   }
 }
 
+/** A conversation with it, or why it cannot be reached. */
 async function reach(
-  { transport }: JoinDeps,
+  { transport, clock }: JoinDeps,
   target: PeerAddresses,
   signal: AbortSignal,
-): Promise<StrangerChannel> {
+): Promise<StrangerChannel | Error> {
+  const over = new AbortController();
+  const late = clock.sleep(REACH_MS_MAX, AbortSignal.any([signal, over.signal])).then(
+    () => over.abort(),
+    () => undefined,
+  );
   try {
-    return await transport.openJoin(target, signal);
+    return await transport.openJoin(target, AbortSignal.any([signal, over.signal]));
   } catch (error) {
+    signal.throwIfAborted();
     if (!isKind(error, "peer_unreachable")) throw error;
     const where = target.meshAddrs.length === 0 ? "no address" : target.meshAddrs.join(", ");
-    throw new AppError("peer_unreachable", error.facts, `${error.message} on the mesh (${where})`);
+    return new Error(`on the mesh (${where}): ${error.message}`);
+  } finally {
+    over.abort();
+    await late;
   }
 }
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 
 import { contact } from "#agent/bootstrap/contact.ts";
+import { issue, type CertificateWish, type Issued } from "#test/support/certificates.ts";
 
 /** Made for this test with openssl; a hundred years valid, protects nothing. */
 const tls = {
@@ -35,8 +36,12 @@ afterEach(() => {
 });
 
 /** Serves this answer to GET /muster/v1/mesh over TLS with a certificate of its own making; answers with `host:port`. */
-async function agentThatSays(body: string, status = 200): Promise<string> {
-  server = createServer(tls, (asked, response) => {
+async function agentThatSays(
+  body: string,
+  status = 200,
+  shows: { readonly key: string; readonly cert: string } = tls,
+): Promise<string> {
+  server = createServer(shows, (asked, response) => {
     response.statusCode = asked.method === "GET" && asked.url === "/muster/v1/mesh" ? status : 404;
     response.end(body);
   });
@@ -113,5 +118,36 @@ describe("each failure has its own words", () => {
   test("the attempt is over", async () => {
     const over = AbortSignal.abort(new Error("the attempt is over"));
     await expect(contact(await agentThatSays("{}"), 1, over)).rejects.toThrow("the attempt is over");
+  });
+});
+
+describe("with an authority that is trusted", async () => {
+  const root = await issue({ name: "root", ca: true });
+  const other = await issue({ name: "other", ca: true });
+  const ask = async (wish: Partial<CertificateWish>, trusted: Issued = root) => {
+    const { certificate: cert, key } = await issue({ name: "agent", issuer: root, ...wish });
+    const address = await agentThatSays(JSON.stringify(ANSWER), 200, { cert, key });
+    return contact(address, 1, never, { trustedCa: trusted.certificate });
+  };
+
+  test("an agent that shows a certificate of it is believed, whatever the name in it", async () => {
+    expect(await ask({ uses: ["serverAuth"] })).toMatchObject({ peer: ANSWER.peer_id });
+    expect(await ask({})).toMatchObject({ peer: ANSWER.peer_id });
+  });
+
+  test.each<[string, Partial<CertificateWish>, RegExp]>([
+    ["of another one", { issuer: other }, /does not come from credentials.trusted_ca/],
+    ["that has ended", { from: -2, to: -1 }, /has expired/],
+    ["that is not valid yet", { from: 1, to: 2 }, /not valid yet/],
+    ["for clients", { uses: ["clientAuth"] }, /./],
+  ])("a certificate %s is not", async (_what, wish, message) => {
+    await expect(ask(wish)).rejects.toThrow(message);
+  });
+
+  test("nor one that an agent made for itself", async () => {
+    const address = await agentThatSays(JSON.stringify(ANSWER));
+    await expect(contact(address, 1, never, { trustedCa: root.certificate })).rejects.toThrow(
+      /does not come from credentials.trusted_ca/,
+    );
   });
 });

@@ -12,7 +12,7 @@ import type { StoragePaths } from "#agent/ports/inventory.ts";
 import type { BackupFile, Backups } from "#agent/ports/backup.ts";
 import type { ClusterRuntime, HeldCopy, Registry } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
-import type { StrangerTransport } from "#agent/ports/transport.ts";
+import type { PeerAddresses, StrangerTransport } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { BackupHead } from "#shared/contract/backup.ts";
@@ -153,7 +153,7 @@ export class FakeHost {
   readonly backups = new FakeBackups();
   /** The names of the states that the driver went through. */
   readonly states: string[] = [];
-  readonly contacts = new Map<string, FakeHost | Error>();
+  readonly contacts = new Map<string, FakeHost | PeerAddresses | Error>();
   /** Members that this host sees alive. */
   readonly alive = new Set<string>();
   /** Authorities that addresses had to be proven by. */
@@ -265,7 +265,9 @@ export class FakeHost {
       if (trustedCa !== "") this.trusted.push(trustedCa);
       const found = this.contacts.get(address);
       if (found instanceof FakeHost) return addressesOf(found.peer);
-      throw found ?? new Error("the connection was refused");
+      if (found === undefined) throw new Error("the connection was refused");
+      if (found instanceof Error) throw found;
+      return found;
     };
     const driver = new BootstrapDriver(this.deps, { contact });
     driver.onChange(({ name }) => {
