@@ -118,7 +118,7 @@ export function outlineText(outline: RecoveryOutline): string {
   const lines = [
     table(head, rows),
     "",
-    `This host would carry ${chosen.cluster} on as node ${uid}, incarnation ${incarnation}. Nothing has been changed.`,
+    `This host would carry ${chosen.cluster_name} on as node ${uid}, incarnation ${incarnation}. Nothing has been changed.`,
   ];
   if (rejoin.length > 0) {
     const names = rejoin.map((member) => `${member.name} (--uid ${member.uid})`).join(", ");

@@ -42,7 +42,8 @@ const Copy = Type.Object({
   /** `store`, `file`, `agent`. */
   source: Type.String(),
   where: Type.String(),
-  cluster: Type.String(),
+  cluster_id: Type.String(),
+  cluster_name: Type.String(),
   incarnation: Type.Integer(),
   term: Type.Integer(),
   index: Type.Integer(),

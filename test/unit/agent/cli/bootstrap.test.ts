@@ -140,7 +140,8 @@ describe("the outline of a recovery", () => {
   const own = {
     source: "store",
     where: "host-1",
-    cluster: "my.cluster",
+    cluster_id: "cluster-1",
+    cluster_name: "my.cluster",
     incarnation: 1,
     term: 4,
     index: 90,
