@@ -18,6 +18,8 @@ interface Frame {
   readonly from: MemberId;
   readonly to: MemberId;
   readonly name: string;
+  /** Which lives of the two the link was between. */
+  readonly lives: string;
   readonly deliver: (node: FakeTransport) => void;
 }
 
@@ -123,6 +125,10 @@ export class FakeMesh {
     );
   }
 
+  #lives(from: MemberId, to: MemberId): string {
+    return `${this.#nodes.get(from)?.life ?? 0} ${this.#nodes.get(to)?.life ?? 0}`;
+  }
+
   /** Two who are not let in by each other say hello all the same, if anything passes between them. */
   #introduce(a: MemberId, b: MemberId): void {
     if (this.#cut.has(`${a}>${b}`) || this.#cut.has(`${b}>${a}`)) return;
@@ -153,6 +159,7 @@ export class FakeMesh {
       from,
       to,
       name,
+      lives: this.#lives(from, to),
       deliver: (node) => deliver(node, JSON.parse(text) as Wire),
     };
     if (this.latencyMs > 0) void this.#clock.sleep(this.latencyMs).then(() => this.#deliver(frame));
@@ -175,6 +182,7 @@ export class FakeMesh {
   #deliver(frame: Frame): void {
     const node = this.#nodes.get(frame.to);
     if (node === undefined || !this.#passes(frame.from, frame.to)) return;
+    if (this.#lives(frame.from, frame.to) !== frame.lives) return;
     this.delivered += 1;
     frame.deliver(node);
   }
@@ -217,6 +225,8 @@ export class FakeTransport implements Transport {
   readonly #asked = new Map<() => void, MemberId>();
   members: readonly PeerAddresses[] = [];
   cluster: ClusterLife | null = null;
+  /** How often it has left a cluster, or a life of one. */
+  life = 0;
 
   constructor(self: MemberId, mesh: FakeMesh, clock: Clock) {
     this.self = self;
@@ -293,6 +303,7 @@ export class FakeTransport implements Transport {
 
   setCluster(cluster: ClusterLife | null): void {
     this.#mesh.move(this, () => {
+      if (!areOne(this.cluster, cluster)) this.life += 1;
       this.cluster = cluster;
     });
   }
