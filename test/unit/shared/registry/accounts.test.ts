@@ -228,6 +228,7 @@ describe("what an administrator configures", () => {
     const log = cluster();
     const before = log.state.members.get("peer-1");
     const passed = {
+      addr: "10.7.7.7",
       external_addrs: ["10.1.1.1"],
       second_rack_id: "two",
       accept_servers: false,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { Prng } from "#shared/lib/prng.ts";
 import { markAll, reviewMarks, stateHash } from "#shared/registry/fingerprint.ts";
+import type { ClusterInfo } from "#shared/registry/state.ts";
 import { decodeState, encodeState } from "#shared/registry/snapshot.ts";
 import { makeCluster, makeMember, RegistryLog } from "#test/support/registry-log.ts";
 import { randomCommand } from "#test/sim/registry-commands.ts";
@@ -14,7 +15,14 @@ function made(): RegistryLog {
   log.must({ type: "zones.set_weights", weights: { 1: { 2: 10 } } });
   log.must({ type: "node.register", uuid: "uuid-1", zone_id: 1, uri: "u:1", cfg: { a: 1 } });
   log.must({ type: "member.remove", peer: "peer-3" });
+  const keys = { stored_key: "c3Q=", server_key: "c2s=" };
+  log.must({ type: "token.create", id: "t", keys, ttl_ms: 1000, created_by: "a", note: "" });
   return log;
+}
+
+function replace<V extends object>(map: Map<string, V>, key: string, more: Partial<V>): void {
+  const known = map.get(key);
+  if (known !== undefined) map.set(key, { ...known, ...more });
 }
 
 describe("the hash of a state", () => {
@@ -56,6 +64,13 @@ describe("the hash of a state", () => {
     ["a counter", ({ state }) => (state.nextZoneId += 1)],
     ["a version", ({ state }) => state.versions.set("zones/2", 1)],
     ["the weights", ({ state }) => (state.weights = {})],
+    ["a token", ({ state }) => replace(state.tokens, "t", { note: "other" })],
+    ["a user's role", ({ state }) => replace(state.users, "admin@example.com", { role: "viewer" })],
+    [
+      "a setting of the cluster",
+      ({ state }) => (state.cluster = { ...(state.cluster as ClusterInfo), license: "x" }),
+    ],
+    ["a counter of users", ({ state }) => (state.nextUserUid += 1)],
     ["a member that is not there", ({ state }) => state.members.delete("peer-2")],
   ])("tells apart what differs in %s", (_what, change) => {
     const [a, b] = [made(), made()];
