@@ -17,7 +17,7 @@ import type { ReplicaOptions } from "#agent/registry/options.ts";
 import type { ReplicaDeps } from "#agent/registry/participant.ts";
 import { Replica } from "#agent/registry/replica.ts";
 import { sizesOf, type OwnFacts } from "#shared/bootstrap/announcement.ts";
-import { isUnderWay } from "#shared/bootstrap/machine.ts";
+import { isMember, isUnderWay } from "#shared/bootstrap/machine.ts";
 
 /** What a host is a member over: ports only, so that a simulation builds the same member as the agent does. */
 export interface MemberDeps extends Pick<ReplicaDeps, "createCore" | "packing"> {
@@ -91,8 +91,8 @@ export function buildBootstrap(
     scram,
     clock,
     log: part("sponsor"),
-    isMember: () => bootstrap.state.name === "completed",
-    isRecovering: () => isUnderWay(bootstrap.state) && bootstrap.state.member !== undefined,
+    isMember: () => isMember(bootstrap.state),
+    isRecovering: () => isUnderWay(bootstrap.state),
     ...(packing === undefined ? {} : { packing }),
   });
   const sponsor = new Sponsor({

@@ -36,9 +36,9 @@ interface Deps {
   readonly scram: Scram;
   readonly clock: Clock;
   readonly log: Log;
-  /** Whether this agent's bootstrap is completed. */
+  /** Whether this agent is a member: before its bootstrap is completed it may still take everything back. */
   readonly isMember: () => boolean;
-  /** Whether it is a member that is recovering its cluster now. */
+  /** Whether it is recovering its cluster now. */
   readonly isRecovering: () => boolean;
   readonly packing?: CopyPacking;
 }
@@ -93,8 +93,8 @@ export class Copies {
 
   /** The cluster this agent may speak for. Rejects with not_in_cluster. */
   async #cluster(): Promise<ClusterIdentity> {
-    const { isMember, isRecovering, identity } = this.#deps;
-    const cluster = isMember() || isRecovering() ? await identity.cluster() : null;
+    const { isMember, identity } = this.#deps;
+    const cluster = isMember() ? await identity.cluster() : null;
     if (cluster === null) throw new AppError("not_in_cluster", {});
     return cluster;
   }

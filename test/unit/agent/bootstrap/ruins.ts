@@ -179,7 +179,7 @@ export class Host {
     await this.bootstrap[Symbol.asyncDispose]();
     await this.#disk?.[Symbol.asyncDispose]();
     await this.group.replica.stop();
-    await this.group.membership.stop();
+    this.group.membership.stop();
     this.group.cluster[Symbol.dispose]();
   }
 
