@@ -68,11 +68,23 @@ const ERRORS = {
   node_in_use: [409, "node_in_use"],
 } as const satisfies Record<ErrorKind, readonly [status: number, code: string]>;
 
-/** A refusal that only this dialect has a word for: 406 with a code of the vendor's, or in its manner. */
-export class NotAcceptable extends AppError<"bad_request"> {
-  readonly code: string;
+/** Codes that only this dialect has a word for: of the vendor's, or in its manner. */
+export const OWN_CODES = [
+  "node_not_offline",
+  "cluster_name_fixed",
+  "invalid_certificate",
+  "email_fixed",
+  "role_not_supported",
+  "auth_method_not_supported",
+  "unknown_object",
+] as const;
+type OwnCode = (typeof OWN_CODES)[number];
 
-  constructor(code: string, facts: BadField) {
+/** A refusal with one of these codes, and 406. */
+export class NotAcceptable extends AppError<"bad_request"> {
+  readonly code: OwnCode;
+
+  constructor(code: OwnCode, facts: BadField) {
     super("bad_request", facts);
     this.code = code;
   }
