@@ -1,4 +1,6 @@
-import type { AgentProcess } from "#test/support/agents.ts";
+import { rm } from "node:fs/promises";
+
+import { AUTH, type AgentProcess } from "#test/support/agents.ts";
 
 /** A member as GET /muster/v1/members tells it. */
 export interface MemberView {
@@ -36,4 +38,61 @@ export async function untilWhole(agent: AgentProcess, size: number): Promise<voi
       voting.some(({ role }) => role === "leader")
     );
   });
+}
+
+const CREDENTIALS = { username: "admin@example.com", password: "correct horse battery" };
+
+/** Posts a bootstrap request with the administrator's password, which must be taken. */
+export async function ask(
+  agent: AgentProcess,
+  action: "create_cluster" | "join_cluster" | "recover_cluster",
+  body: object,
+): Promise<void> {
+  const path = `/v1/bootstrap/${action}`;
+  const { status, text } = await agent.post(path, { action, credentials: CREDENTIALS, ...body });
+  if (status !== 200) throw new Error(`${agent.name} ${path}: ${status} ${text}`);
+}
+
+/** The same, and waits until it is over; the state it ends in. */
+export async function untilOver(
+  agent: AgentProcess,
+  action: Parameters<typeof ask>[1],
+  body: object,
+): Promise<BootstrapStatus> {
+  await ask(agent, action, body);
+  const over = (state: string): boolean => state === "completed" || state === "error";
+  await agent.until(`${action} is over`, async () => over(await agent.bootstrapState()));
+  return statusOf(agent);
+}
+
+/** `bootstrap_status` of GET /v1/bootstrap. */
+export interface BootstrapStatus {
+  readonly state: string;
+  readonly reason?: string;
+  readonly error_code?: string;
+  readonly error_details?: { readonly message: string; readonly [key: string]: unknown };
+}
+
+export async function statusOf(agent: AgentProcess): Promise<BootstrapStatus> {
+  return (await agent.get("/v1/bootstrap")).json.bootstrap_status as BootstrapStatus;
+}
+
+/** Where agents answer, as `cluster.nodes` wants it. */
+export function nodesOf(...agents: readonly AgentProcess[]): { readonly nodes: string[] } {
+  return { nodes: agents.map(({ address, apiPort }) => `${address}:${apiPort}`) };
+}
+
+export async function configure(agent: AgentProcess, settings: object): Promise<void> {
+  const { status, text } = await agent.call("/muster/v1/cluster", {
+    method: "PATCH",
+    auth: AUTH,
+    body: { settings },
+  });
+  if (status !== 200) throw new Error(`${agent.name}: ${status} ${text}`);
+}
+
+/** As by a fire: the process is gone, and its disk with it. */
+export async function burn(agent: AgentProcess): Promise<void> {
+  await agent.stop("SIGKILL");
+  await rm(agent.dir, { recursive: true, force: true });
 }
