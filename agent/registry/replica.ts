@@ -145,11 +145,13 @@ export class Replica implements Registry, Voting {
    * Puts the state in the place of all that is held here, with this agent as its only voter, and goes on from there; writable
    * when it resolves. `onDurable` is called when there is no way back, before anything happens in the new cluster's name.
    *
-   * Rejects when it could not be written; the participation before then goes on, after WriteFailed once the disk is well.
+   * Rejects when it could not be written; the participation before then goes on, after WriteFailed once the disk is well. Rejects
+   * with StoreDamaged when the disk was found to lie.
    */
   async recover(cluster: ClusterIdentity, state: RegistryState, onDurable: () => void): Promise<void> {
     const part = await this.#alone(async () => {
       const { stores, transport } = this.#deps;
+      if (this.#damage !== null) throw this.#damage; // What lies about the former cluster would lie about this one.
       const former = this.#part;
       const stops = this.#stops;
       await former?.stop(new AppError("not_in_cluster", {}));
@@ -161,7 +163,6 @@ export class Replica implements Registry, Voting {
       }
       onDurable();
       this.#cluster = cluster;
-      this.#damage = null;
       if (this.#stops !== stops) throw new AppError("not_in_cluster", {});
       return this.#begin();
     });

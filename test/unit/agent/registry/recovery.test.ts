@@ -230,6 +230,20 @@ describe("a recovery whose write fails", () => {
     expect((await replicas.recover(last)).incarnation).toBe(2);
   });
 
+  test("is not begun on a disk that was found to lie", async () => {
+    const { replicas, last } = await lastOfThree();
+    const copy = await last.replica.copy();
+    if (copy === null) throw new Error("nothing is held");
+    last.disk.damage = new StoreDamaged("a table is damaged", "move it away");
+    await replicas.clock.until(() => last.replica.status().halted !== null, 10_000);
+    const next = { ...copy.identity, incarnation: 2, lineage: "l" };
+    let entered = 0;
+    const recovering = last.replica.recover(next, copy.state, () => (entered += 1));
+    await expect(replicas.wait(recovering)).rejects.toThrow("a table is damaged");
+    expect(entered).toBe(0);
+    expect(last.disk.durable.cluster?.incarnation).toBe(1);
+  });
+
   test("waits for nobody while the stores are being opened anew", async () => {
     const { replicas, last } = await lastOfThree();
     const former = breakAt(last, 1);
