@@ -42,7 +42,7 @@ export function tokenCommands(program: Command): void {
 }
 
 /** Makes a token. `ttl` in seconds; a day when left out. */
-export function createToken(
+function createToken(
   target: Target,
   { ttl, note }: { readonly ttl?: number; readonly note?: string },
 ): Promise<NewJoinToken> {
@@ -56,7 +56,7 @@ async function listTokens(target: Target): Promise<readonly JoinToken[]> {
   return (await demand(target, "GET", PATH, (body) => checked(JoinTokenList, body))).tokens;
 }
 
-export function tokensTable(tokens: readonly JoinToken[]): string {
+function tokensTable(tokens: readonly JoinToken[]): string {
   return table(
     ["ID", "STATE", "EXPIRES", "MADE BY", "USED BY", "NOTE"],
     tokens.map(({ id, state, expires_at_ms, created_by, used_by, note }) => [

@@ -35,6 +35,14 @@ const CHANGES = {
   member: { type: "member.activate", peer: "12D3KooWOther" },
   cluster: { type: "cluster.configure", candidate_pool_size: 5 },
   user: { type: "user.update", name: "admin", display_name: "other" },
+  token: {
+    type: "token.create",
+    id: "t1",
+    keys: { stored_key: "AAAA", server_key: "AAAA" },
+    ttl_ms: 60_000,
+    created_by: "admin",
+    note: "",
+  },
 } as const satisfies Record<string, Command>;
 type Kind = keyof typeof CHANGES;
 
@@ -51,6 +59,7 @@ const ROUTES: Readonly<Record<string, { readonly path: string; readonly woken: r
   "/muster/v1/hosts/:name": { path: "/muster/v1/hosts/host-2", woken: ["member"] },
   "/muster/v1/cluster": { path: "/muster/v1/cluster", woken: ["cluster"] },
   "/muster/v1/status": { path: "/muster/v1/status", woken: ["member", "cluster"] },
+  "/muster/v1/tokens": { path: "/muster/v1/tokens", woken: ["token", "member"] },
   "/v1/nodes": { path: "/v1/nodes", woken: ["member"] },
   "/v1/nodes/:uid": { path: "/v1/nodes/2", woken: ["member"] },
   "/v1/nodes/status": { path: "/v1/nodes/status", woken: ["member"] },
