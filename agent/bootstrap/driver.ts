@@ -7,6 +7,7 @@ import { parseNode } from "./node-address.ts";
 import { fit } from "./preflight.ts";
 import { rehearse } from "./rehearse.ts";
 import { AttemptFailed, failureOf } from "./refusal.ts";
+import { retrying } from "./retry.ts";
 import { StepRecorder } from "./steps.ts";
 import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
@@ -226,7 +227,8 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
       failure = failureOf(stop.signal.aborted ? stop.signal.reason : error, log);
       const recovered = await this.#recovered();
       if (recovered !== null) {
-        const text = "the recovered cluster is on the disk, but the recovery was stopped there; restart the agent if it does not lead";
+        const text =
+          "the recovered cluster is on the disk, but the recovery was stopped there; restart the agent if it does not lead";
         log.error({ failure }, text);
         this.#settleIn(recovered);
         failure = null;
@@ -264,11 +266,11 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
   ): Promise<ClusterIdentity> {
     switch (action) {
       case "create_cluster":
-        return createCluster(deps, request, signal);
+        return retrying(deps, request, signal, () => createCluster(deps, request, signal));
       case "join_cluster":
         return joinCluster(deps, request, signal);
       case "recover_cluster":
-        return recoverCluster(deps, request, signal);
+        return retrying(deps, request, signal, () => recoverCluster(deps, request, signal));
     }
   }
 

@@ -8,7 +8,7 @@ import { FakeHost, FOUNDER, request } from "./fake-host.ts";
 import { FakeStrangers } from "./fake-strangers.ts";
 import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
-import { isKind } from "#shared/errors/app-error.ts";
+import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { ErrorKind } from "#shared/errors/kinds.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import type { LocalRegistry } from "#test/support/local-registry.ts";
@@ -40,6 +40,57 @@ describe("creating a cluster", () => {
     expect(state.members.get(FOUNDER)).toMatchObject({ uid: 1, status: "active", addr: "10.0.0.1" });
     expect(state.users.get("admin")?.role).toBe("admin");
     expect(host.disk.durable.bootstrap.name).toBe("completed");
+  });
+
+  test("tells its parts as they go, listeners too, and keeps them", async () => {
+    const seen: string[] = [];
+    host.driver.onChange(() => {
+      const line = host.driver.steps.map(({ name, state }) => `${name} ${state}`).join(", ");
+      if (seen.at(-1) !== line) seen.push(line);
+    });
+    await host.driver.start("create_cluster", CREATE);
+    expect(host.driver.steps).toEqual([]);
+    await host.settled();
+    const done = ["preflight", "hash", "found", "commit"].map((name) => `${name} done`).join(", ");
+    expect(seen).toContain("preflight running, hash running");
+    expect(seen.at(-1)).toBe(done);
+    expect(host.driver.steps).toMatchObject([{ start: host.clock.now(), end: host.clock.now() }, {}, {}, {}]);
+    expect(host.disk.durable.bootstrap).toMatchObject({ steps: host.driver.steps });
+    await host.restart();
+    expect(host.driver.steps.map(({ name, state }) => `${name} ${state}`).join(", ")).toBe(done);
+  });
+
+  test("of a new attempt nothing of the last one is told", async () => {
+    host.runtime.before = (step) => {
+      if (step === "found") throw new Error("no");
+    };
+    await host.driver.start("create_cluster", CREATE);
+    await host.settled();
+    expect(host.driver.steps.at(-1)).toMatchObject({ name: "found", state: "failed" });
+    host.runtime.before = () => undefined;
+    const first: unknown[] = [];
+    host.driver.onChange(() => void first.push(host.driver.steps));
+    await host.driver.start("create_cluster", CREATE);
+    expect(first[0]).toEqual([]);
+    await host.settled();
+    expect(host.driver.steps).toHaveLength(4);
+  });
+
+  test("is tried again as often as asked when it fails for what may pass", async () => {
+    let fails = 2;
+    host.runtime.before = (step) => {
+      if (step !== "found" || fails === 0) return;
+      fails -= 1;
+      throw new AppError("disk_full", { host: "h", path: "/x", free_bytes: 0, needed_bytes: 1 });
+    };
+    await host.driver.start("create_cluster", { ...CREATE, maxRetries: 2 });
+    for (const tries of [1, 2]) {
+      await until(() => host.log.matching("trying again").length === tries);
+      await host.clock.advance(1);
+    }
+    expect(await host.settled()).toMatchObject({ name: "completed" });
+    expect(host.runtime.steps).toEqual(["forget", "forget", "forget", "found"]);
+    expect(host.driver.steps.filter(({ name }) => name === "found")).toHaveLength(3);
   });
 
   test("`initiated` is on disk before the caller has its answer", async () => {
@@ -99,7 +150,7 @@ describe("a request that cannot be right is refused at once and changes nothing"
     ],
     ["no address at all", "create_cluster", { ...CREATE, identity: { addr: "eth0", externalAddrs: [] } }],
     ["an external address that is none", "create_cluster", { ...CREATE, identity: { externalAddrs: ["x"] } }],
-    ["a recovery", "recover_cluster", CREATE],
+    ["a recovery from nothing", "recover_cluster", CREATE],
   ] as const)("%s", async (_what, action, body) => {
     await expect(host.driver.start(action, body)).rejects.toSatisfy(ofKind("config_error"));
     expect(host.driver.state).toEqual({ name: "idle" });
@@ -139,7 +190,11 @@ describe("a failure", () => {
       failure: { code: "internal_error", details: { incident: expect.any(String) as string } },
     });
     expect(JSON.stringify(failed)).not.toContain("odd");
-    expect(host.log.matching("nobody expected")).toHaveLength(1);
+    const { details } = (failed as Extract<BootstrapState, { name: "error" }>).failure;
+    expect(host.log.matching("nobody expected")).toMatchObject([
+      { fields: { incident: details["incident"] } },
+    ]);
+    expect(details.message).toContain(String(details["incident"]));
     expect(host.runtime.steps).toEqual(["forget", "forget"]); // Before the attempt, and after it.
   });
 
