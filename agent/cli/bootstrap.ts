@@ -71,7 +71,9 @@ export async function outlineRecovery(target: Target, body: object): Promise<Rec
 export function failureOf(standing: Standing): string | null {
   if (standing === null || standing.bootstrap_status.state !== "error") return null;
   const { error_code = "internal_error", error_details } = standing.bootstrap_status;
-  return `${error_code}: ${error_details?.message ?? "no reason was given"}`;
+  const { message = "no reason was given", replace_candidate } = error_details ?? {};
+  const flag = replace_candidate === undefined ? "" : ` (here: --uid ${replace_candidate})`;
+  return `${error_code}: ${message}${flag}`;
 }
 
 /** What became of it, when it did not fail. */

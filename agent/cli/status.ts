@@ -11,14 +11,12 @@ export function readStatus(target: Target): Promise<AgentStatus> {
 }
 
 export function statusTable({ agent, bootstrap, cluster, registry }: AgentStatus): string {
-  const why = bootstrap.error_code ?? bootstrap.reason;
-  const reason = why === null ? "" : ` (${why})`;
   const rows: (readonly [string, string])[] = [
     ["agent", `${agent.name} ${agent.software_version}`],
     ["peer id", agent.peer],
     ["API", agent.api_urls.join(" ")],
-    ["bootstrap", bootstrap.state + reason],
-    ["cluster", cluster === null ? "none" : `${cluster.name}, ${cluster.members} members`],
+    ["bootstrap", bootstrap.state + reasonOf(bootstrap)],
+    ["cluster", cluster === null ? "none" : nameOf(cluster)],
   ];
   if (cluster !== null) {
     rows.push(
@@ -33,6 +31,16 @@ export function statusTable({ agent, bootstrap, cluster, registry }: AgentStatus
   }
   if (registry.halted !== null) rows.push(["HALTED", registry.halted]);
   return table(["", ""], rows).split("\n").slice(1).join("\n");
+}
+
+function reasonOf({ state, error_code, reason }: AgentStatus["bootstrap"]): string {
+  if (error_code !== null)
+    return state === "completed" ? ` (a recovery failed: ${error_code})` : ` (${error_code})`;
+  return reason === null ? "" : ` (${reason})`;
+}
+
+function nameOf({ name, members, incarnation }: NonNullable<AgentStatus["cluster"]>): string {
+  return `${name}, ${members} members${incarnation === 1 ? "" : `, incarnation ${incarnation}`}`;
 }
 
 function age(ms: number | null): string {

@@ -12,7 +12,11 @@ const Step = Type.Object({
 });
 export type BootstrapStep = Static<typeof Step>;
 
-const ErrorDetails = Type.Object({ message: Type.Optional(Type.String()) });
+const ErrorDetails = Type.Object({
+  message: Type.Optional(Type.String()),
+  /** Of repair_required: whose place this host could take. */
+  replace_candidate: Type.Optional(Type.Integer()),
+});
 
 /** GET /v1/bootstrap. Times are whole seconds, UTC. */
 export const BootstrapAnswer = Type.Object({

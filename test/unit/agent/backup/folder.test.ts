@@ -8,6 +8,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,10 +16,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { BackupFolder } from "#agent/backup/folder.ts";
+import { packBackup } from "#agent/backup/form.ts";
 import { SystemClock } from "#agent/clock/system-clock.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
-import { backupName } from "#shared/contract/backup.ts";
+import { backupName, headLine, sealedText } from "#shared/contract/backup.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import { BACKUPS_KEPT } from "#shared/lib/limits.ts";
 import { epochMs } from "#shared/lib/time.ts";
@@ -216,6 +218,22 @@ describe("what is no whole backup is refused as recovery_filename, with the reas
     );
     expect(await said(folder.pack(registry.state, { ...IDENTITY, clusterId: "cluster-2" }))).toBe(
       "recovery_filename: FILE cannot be used: its first line tells of another state than it holds",
+    );
+    const { head, text } = packBackup(registry.state, IDENTITY, {
+      host: "h",
+      softwareVersion: "1",
+      at: epochMs(wall),
+    });
+    const body = text.slice(text.indexOf("\n") + 1);
+    for (const claim of [{ index: 7 }, { term: 7 }, { cluster_name: "another" }]) {
+      const claimed = { ...head, ...claim };
+      const sha256 = createHash("sha256").update(sealedText(claimed)).update(body).digest("hex");
+      expect(await said(`${headLine({ ...claimed, sha256 })}\n${body}`)).toBe(
+        "recovery_filename: FILE cannot be used: its first line tells of another state than it holds",
+      );
+    }
+    expect(await said(`${JSON.stringify(head, null, 1).replaceAll("\n", "")}\n${body}`)).toBe(
+      "recovery_filename: FILE is damaged: its first line was changed",
     );
     registry.state.nextZoneId = 1;
     expect(await said(folder.pack(registry.state, IDENTITY))).toMatch(

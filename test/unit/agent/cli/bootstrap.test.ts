@@ -89,6 +89,13 @@ describe("a bootstrap", () => {
     expect(standingText(end)).toBe("error (rack_id_required: give node.identity.rack_id)");
   });
 
+  test("that finds a degraded cluster says with which flag to try again", async () => {
+    const details = { message: "the cluster is degraded", failed_nodes: [{ uid: 2 }], replace_candidate: 2 };
+    answers.push([200], status("error", { error_code: "repair_required", error_details: details }));
+    const end = await runBootstrap(target, "join_cluster", {}, () => undefined);
+    expect(failureOf(end)).toBe("repair_required: the cluster is degraded (here: --uid 2)");
+  });
+
   test("that is refused says so in the agent's words", async () => {
     const run = () => runBootstrap(target, "create_cluster", {}, () => undefined);
     answers.push([
