@@ -1,5 +1,6 @@
 import type { StateMachine } from "./apply.ts";
-import { CONSENSUS, toWire } from "./wire.ts";
+import { encodeMessage } from "./message-wire.ts";
+import { CONSENSUS } from "./wire.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import { StoreDamaged, WriteFailed, type LogStore } from "#agent/ports/store.ts";
@@ -269,7 +270,7 @@ export class ConsensusLoop {
   #send(messages: readonly Message[]): void {
     const { transport } = this.#deps;
     for (const message of messages) {
-      const sent = transport.send(message.to, streamOf(message), CONSENSUS, toWire(message));
+      const sent = transport.send(message.to, streamOf(message), CONSENSUS, encodeMessage(message));
       if (!sent && (message.type === "append" || message.type === "snapshot")) {
         this.#tasks.push((core) => core.reportUnreachable(message.to));
       }

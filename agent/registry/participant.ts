@@ -20,7 +20,8 @@ import { SnapshotServer, type Packing } from "./transfer.ts";
 import type { VotingDesk } from "./voting.ts";
 import { IndexWaiters } from "./waiters.ts";
 import type { Watchers } from "./watch.ts";
-import { check, type Complaints } from "./wire.ts";
+import { decodeMessage } from "./message-wire.ts";
+import type { Complaints } from "./wire.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { OwnHealth } from "#agent/ports/membership.ts";
@@ -279,22 +280,19 @@ export class Participant {
   onMessage(from: MemberId, body: Wire): void {
     // A heartbeat speaks of what its sender knows to be here: it would make a copy that stands still look fresh.
     if (this.#loop.ended) return;
-    if (!check.message.Check(body)) {
+    const message = decodeMessage(from, this.#deps.transport.self, body);
+    if (message === null) {
       this.#complaints.about(from, "consensus", "unknown shape");
       return;
     }
-    if (body.from !== from || body.to !== this.#deps.transport.self) {
-      this.#complaints.about(from, body.type, "not from its sender, or not for this agent");
-      return;
-    }
-    if (body.term >= this.#loop.status.term) {
+    if (message.term >= this.#loop.status.term) {
       this.#standing.heardFrom(from);
-      if (body.type === "append" || body.type === "commit" || body.type === "heartbeat") {
-        this.#freshness.heard(body.commit, this.#deps.clock.monotonicMs(), this.#machine.index);
+      if (message.type === "append" || message.type === "commit" || message.type === "heartbeat") {
+        this.#freshness.heard(message.commit, this.#deps.clock.monotonicMs(), this.#machine.index);
       }
-      if (body.type === "snapshot") this.#intake.offered(from, body.meta);
+      if (message.type === "snapshot") this.#intake.offered(from, message.meta);
     }
-    this.#loop.step(body);
+    this.#loop.step(message);
   }
 
   propose(from: MemberId, body: Wire): Promise<Wire> {

@@ -11,8 +11,11 @@ import { Envelope } from "#shared/registry/command.ts";
 
 // What agents say to each other about the registry, beside the consensus messages themselves.
 
-/** Topic of consensus messages. */
-export const CONSENSUS = "consensus";
+/** Topic of consensus messages; short, for nothing is sent as often. */
+export const CONSENSUS = "raft";
+
+/** What an entry is, as a number on the wire: the place in this list, which only ever grows. */
+export const CONSENSUS_ENTRY_KINDS: readonly Entry["kind"][] = ["noop", "command", "config"];
 
 /** Names of the requests. */
 export const METHOD = {

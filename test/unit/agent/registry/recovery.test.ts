@@ -115,9 +115,13 @@ describe("a recovery", () => {
     expect(index).toBeGreaterThan(before + 1_000_000);
     expect(names(last)).toEqual(["before", "after"]);
     expect(last.replica.state.cluster).toMatchObject({ incarnation: 2 });
-    // Nothing but itself and what came since is on the disk.
-    expect(last.disk.durable.snapshot?.meta.config.voters).toEqual([last.peer]);
-    expect(last.disk.durable.entries[0]?.index).toBe((last.disk.durable.snapshot?.meta.index ?? 0) + 1);
+    // Nothing but itself and what came since is on the disk, and that in a later term than all before.
+    const { snapshot, entries, hardState } = last.disk.durable;
+    const { meta } = snapshot ?? { meta: { index: 0, term: Infinity, config: { voters: [] } } };
+    expect(meta.config.voters).toEqual([last.peer]);
+    expect(entries[0]?.index).toBe(meta.index + 1);
+    expect(entries.map(({ term }) => term > meta.term)).toEqual(entries.map(() => true));
+    expect(hardState.term).toBeGreaterThan(meta.term);
   });
 
   test("is there after a power cut, and its commands take effect once and are answered", async () => {

@@ -129,7 +129,7 @@ describe("losing agents", () => {
     // The leader commits, but what it would say about it is lost: neither answer nor commit index reaches the writer.
     let lost = 0;
     replicas.mesh.filter = ({ from, to, name }) => {
-      const mute = from === old.peer && to === writer.peer && (name === "answer" || name === "consensus");
+      const mute = from === old.peer && to === writer.peer && (name === "answer" || name === "raft");
       if (mute) lost += 1;
       return !mute;
     };
@@ -195,7 +195,7 @@ describe("losing agents", () => {
     const { leader } = replicas;
     if (leader === null) throw new Error("no leader");
     const writer = replicas.anyUp(leader);
-    replicas.mesh.filter = ({ name }) => name !== "answer" && name !== "consensus";
+    replicas.mesh.filter = ({ name }) => name !== "answer" && name !== "raft";
     await expect(replicas.zone(writer, "maybe", { key: "mine", timeoutMs: 800 })).rejects.toMatchObject({
       kind: "outcome_unknown",
       facts: { key: "mine" },
