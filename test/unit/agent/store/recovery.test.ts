@@ -1,14 +1,15 @@
 import { cp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { Level } from "level";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { HeldStores, Stores } from "#agent/ports/store.ts";
 import { KEYS, numbered, under } from "#agent/store/keys.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { entries } from "#test/suites/store.ts";
 
-import { flipBit, StoreFolder } from "./store-folder.ts";
+import { flipBit, StoreFolder, type RawDatabase } from "./store-folder.ts";
 
 let folder: StoreFolder;
 
@@ -106,6 +107,34 @@ test("nothing of what was held before is left behind", async () => {
   await folder.tamper(async (db) => {
     expect(await db.keys(under("log/")).all()).toEqual([KEYS.hardState]);
     expect(await db.keys(under("snapshot/")).all()).toHaveLength(2); // One head, one part.
+  });
+});
+
+test("what is held is of one moment, however long it takes to read it", async () => {
+  await folder.use(async (stores) => {
+    await writeFormer(stores);
+    const before = await stores.held();
+    const begun = Promise.withResolvers<void>();
+    const changed = Promise.withResolvers<void>();
+    // The first thing that is read is the identity; all else is read when the disk holds something else.
+    const slow = vi.spyOn(Level.prototype, "get");
+    slow.mockImplementationOnce(async function (this: RawDatabase, key: string, options: object) {
+      begun.resolve();
+      await changed.promise;
+      slow.mockRestore();
+      return this.get(key, options);
+    });
+    const reading = stores.held();
+    await begun.promise;
+    await stores.log.append({ truncateFrom: null, entries: entries(41, 60), hardState: null, sync: true });
+    for (const index of [45, 50]) {
+      await stores.snapshots.save({ index, term: 1, config: CONFIG }, Buffer.from(`state ${index}`));
+    }
+    await stores.log.compact(50);
+    await stores.recover({ ...RECOVERED, body: Buffer.from("small") });
+    changed.resolve();
+    expect(await reading).toEqual(before);
+    expect((await stores.held())?.identity).toEqual(RECOVERED.identity);
   });
 });
 
