@@ -29,7 +29,7 @@ export class NoClusterYet extends Error {
 }
 
 /** Whom to believe. */
-export interface Trust {
+interface Trust {
   /** Certificates in PEM: the agent must show one that comes from these. Empty: any will do. */
   readonly trustedCa: string;
 }

@@ -132,7 +132,7 @@ function ofCertificate({ proofs, registry }: Deps, chain: string, at: EpochMs): 
       const trustedCa = state.cluster?.trustedCa ?? "";
       if (trustedCa === "") {
         const text =
-          "this cluster trusts no certificate authority yet: an administrator sets its trusted_ca, or join with a password or a token";
+          "this cluster trusts no certificate authority yet: an administrator sets its mtls_trusted_ca (PUT /v1/cluster), or join with a password or a token";
         throw new AppError("access_denied", {}, text);
       }
       const name = examine(() => proofs.certificates.holderOf({ chain, signature, binding, trustedCa, at }));

@@ -66,7 +66,7 @@ describe("with an administrator's certificate", () => {
 describe("refused, with the reason", () => {
   test("by a cluster that trusts no authority", async () => {
     expect(await attempt(joiner, joinWith(ADMIN, NODES))).toMatchObject(
-      failure("access_denied", saying(/trusts no certificate authority yet: .*trusted_ca/)),
+      failure("access_denied", saying(/trusts no certificate authority yet: .*mtls_trusted_ca/)),
     );
   });
 
