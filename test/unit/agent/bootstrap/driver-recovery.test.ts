@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { FakeHost, FOUNDER, request } from "./fake-host.ts";
 import { FakeStrangers } from "./fake-strangers.ts";
+import { BootstrapDriver } from "#agent/bootstrap/driver.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { ErrorKind } from "#shared/errors/kinds.ts";
@@ -154,6 +155,33 @@ describe("a member whose cluster has no leader", () => {
     expect(await recover()).toMatchObject({ name: "completed", action: "recover_cluster" });
     expect(host.disk.durable.cluster).toMatchObject({ incarnation: 2 });
     expect(host.runtime.steps).not.toContain("forget");
+  });
+
+  test("has recovered even when nobody could tell at first what is on the disk", async () => {
+    const { identity } = host.deps;
+    const write = host.runtime.recover.bind(host.runtime);
+    let unreadable = false;
+    host.runtime.recover = async (...args) => {
+      await write(...args);
+      unreadable = true;
+      throw new Error("EIO");
+    };
+    const cluster: typeof identity.cluster = async () => {
+      if (!unreadable) return identity.cluster();
+      unreadable = false;
+      throw new Error("EIO");
+    };
+    const driver = new BootstrapDriver({ ...host.deps, identity: { ...identity, cluster } });
+    await driver.resume();
+    await driver.start("recover_cluster", RECOVER);
+    await new Promise<void>((resolve) => {
+      driver.onChange(({ name }) => {
+        if (name === "completed") resolve();
+      });
+    });
+    expect(driver.state).toMatchObject({ name: "completed", action: "recover_cluster" });
+    expect([driver.uid, host.disk.durable.cluster?.incarnation]).toEqual([1, 2]);
+    expect(host.log.matching("restart the agent if it does not lead")).toHaveLength(1);
   });
 
   test("that is removed meanwhile is out once the recovery has failed", async () => {
