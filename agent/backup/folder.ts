@@ -59,14 +59,15 @@ export class BackupFolder implements Backups, BackupHealth {
     return this.#failures;
   }
 
-  pack(state: Readonly<RegistryState>, identity: ClusterIdentity): string {
-    return this.#pack(state, identity).text;
+  /** What `save` would write now. */
+  pack(state: Readonly<RegistryState>, identity: ClusterIdentity): Buffer {
+    return this.#pack(state, identity).bytes;
   }
 
   /** The state is taken at once, before the first await; two saves are written one after the other. */
   save(state: Readonly<RegistryState>, identity: ClusterIdentity): Promise<BackupFile> {
-    const { head, text } = this.#pack(state, identity);
-    const turn = this.#turn.then(() => this.#save(head, text));
+    const { head, bytes } = this.#pack(state, identity);
+    const turn = this.#turn.then(() => this.#save(head, bytes));
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
@@ -99,7 +100,7 @@ export class BackupFolder implements Backups, BackupHealth {
     return packBackup(state, identity, { ...this.#maker, at: this.#deps.clock.now() });
   }
 
-  async #save(head: BackupHead, text: string): Promise<BackupFile> {
+  async #save(head: BackupHead, bytes: Buffer): Promise<BackupFile> {
     const folder = this.#folder;
     const path = join(folder, backupName(head));
     try {
@@ -108,7 +109,7 @@ export class BackupFolder implements Backups, BackupHealth {
       const draft = join(folder, `.muster-${this.#maker.host}.draft`);
       await rm(draft, { force: true });
       try {
-        await writeSynced(draft, Buffer.from(text));
+        await writeSynced(draft, bytes);
         await this.#demandSame(draft, head);
         await rename(draft, path);
       } finally {

@@ -13,13 +13,13 @@ export interface Maker {
   readonly at: EpochMs;
 }
 
-/** The state as a backup: its head, and the whole text. */
+/** The state as a backup: its head, and the whole file. */
 export function packBackup(
   state: Readonly<RegistryState>,
   { clusterId, incarnation }: Pick<ClusterIdentity, "clusterId" | "incarnation">,
   { host, softwareVersion, at }: Maker,
-): { readonly head: BackupHead; readonly text: string } {
-  const body = encodeState(state);
+): { readonly head: BackupHead; readonly bytes: Buffer } {
+  const body = Buffer.from(encodeState(state));
   const unsealed = {
     muster_backup: 1,
     cluster_id: clusterId,
@@ -30,10 +30,10 @@ export function packBackup(
     taken_at_ms: at,
     host,
     software_version: softwareVersion,
-    bytes: Buffer.byteLength(body),
+    bytes: body.length,
   } as const;
   const head = { ...unsealed, sha256: sha256(sealedText(unsealed), body) };
-  return { head, text: `${headLine(head)}\n${body}` };
+  return { head, bytes: Buffer.concat([Buffer.from(`${headLine(head)}\n`), body]) };
 }
 
 /** What a backup holds. Throws an Error whose message ends a sentence that begins with the file: why it must not be used. */
@@ -75,6 +75,6 @@ export function judgeBackup(bytes: Uint8Array): Verdict {
   }
 }
 
-function sha256(text: string, body: Uint8Array | string): string {
+function sha256(text: string, body: Uint8Array): string {
   return createHash("sha256").update(text).update(body).digest("hex");
 }

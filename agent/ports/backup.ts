@@ -19,8 +19,6 @@ export interface BackupHealth {
 
 /** Copies of the registry as files, for the day on which no store is left. */
 export interface Backups {
-  /** The state as the text of a backup file, head and all. */
-  pack(state: Readonly<RegistryState>, identity: ClusterIdentity): string;
   /**
    * Writes the state to a file of its own (mode 0600, synced), reads it back and compares; then removes the oldest beyond
    * BACKUPS_KEPT. Rejects with AppError path_error.

@@ -144,7 +144,7 @@ export class FakeApi implements AsyncDisposable {
         packBackup: () => {
           const identity = { clusterId: registry.state.cluster?.id ?? "", incarnation: 1 };
           const maker = { host: agent.name, softwareVersion: SOFTWARE_VERSION, at: clock.now() };
-          return packBackup(registry.state, identity, maker).text;
+          return packBackup(registry.state, identity, maker).bytes;
         },
         metrics: new AgentMetrics(
           {

@@ -12,7 +12,7 @@ interface Deps {
   readonly queries: Queries;
   readonly clock: Clock;
   /** This agent's copy of the registry, as of now, as a backup. Throws not_in_cluster. */
-  readonly packBackup: () => string;
+  readonly packBackup: () => Buffer;
 }
 
 /**
@@ -21,7 +21,7 @@ interface Deps {
  */
 export const backupRoutes: FastifyPluginAsync<Deps> = async (app, { queries, clock, packBackup }) => {
   app.get("/backup", { config: TAKE_BACKUP }, async (_request, reply) => {
-    const bytes = Buffer.from(packBackup());
+    const bytes = packBackup();
     const { cluster, index } = queries.registry;
     const name = backupName({ cluster_name: cluster?.name ?? "", taken_at_ms: clock.now(), index });
     const digest = createHash("sha256").update(bytes).digest("base64");

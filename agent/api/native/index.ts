@@ -26,7 +26,7 @@ export interface NativeDeps extends ApiDeps {
   readonly incarnation: () => number | null;
   readonly metrics: Metrics;
   /** This agent's copy of the registry, as of now, as a backup. Throws not_in_cluster. */
-  readonly packBackup: () => string;
+  readonly packBackup: () => Buffer;
 }
 
 /** muster's own API, for the CLI, probes and other agents: docs/api/native.md. */

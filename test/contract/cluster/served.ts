@@ -73,7 +73,7 @@ export class Served {
         clock,
         log,
         incarnation: () => 1,
-        packBackup: () => "",
+        packBackup: () => Buffer.alloc(0),
         metrics: { contentType: "text/plain", render: async () => "", answered: () => undefined },
       },
       { bootstrapAllowFrom: [] },

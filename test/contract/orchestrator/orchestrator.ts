@@ -43,7 +43,7 @@ export class Orchestrator {
       ...this.#deps(),
       passwords: this.#passwords,
       incarnation: () => 1,
-      packBackup: () => "",
+      packBackup: () => Buffer.alloc(0),
       metrics: NOTHING_MEASURED,
     },
     { bootstrapAllowFrom: [] },

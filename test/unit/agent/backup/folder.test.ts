@@ -105,7 +105,7 @@ describe("a backup", () => {
     const read = await folder.read(path);
     expect(read.head).toEqual(head);
     expect(encodeState(read.state)).toBe(encodeState(registry.state));
-    expect(readFileSync(path, "utf8")).toBe(folder.pack(registry.state, IDENTITY));
+    expect(readFileSync(path)).toEqual(folder.pack(registry.state, IDENTITY));
     expect([folder.lastSuccessAt, folder.failures]).toEqual([wall, 0]);
   });
 
@@ -209,8 +209,8 @@ describe("what is no whole backup is refused as recovery_filename, with the reas
   test("a right checksum over what cannot be used: no cluster, another cluster's head, a state that contradicts itself", async () => {
     const folder = made();
     const copy = join(base, "copy");
-    const said = async (text: string): Promise<string> => {
-      writeFileSync(copy, text);
+    const said = async (content: string | Buffer): Promise<string> => {
+      writeFileSync(copy, content);
       return (await refusal(folder.read(copy))).message.replace(copy, "FILE");
     };
     expect(await said(folder.pack(new RegistryLog().state, IDENTITY))).toBe(
@@ -219,12 +219,12 @@ describe("what is no whole backup is refused as recovery_filename, with the reas
     expect(await said(folder.pack(registry.state, { ...IDENTITY, clusterId: "cluster-2" }))).toBe(
       "recovery_filename: FILE cannot be used: its first line tells of another state than it holds",
     );
-    const { head, text } = packBackup(registry.state, IDENTITY, {
+    const { head, bytes } = packBackup(registry.state, IDENTITY, {
       host: "h",
       softwareVersion: "1",
       at: epochMs(wall),
     });
-    const body = text.slice(text.indexOf("\n") + 1);
+    const body = bytes.subarray(bytes.indexOf("\n") + 1);
     for (const claim of [{ index: 7 }, { term: 7 }, { cluster_name: "another" }]) {
       const claimed = { ...head, ...claim };
       const sha256 = createHash("sha256").update(sealedText(claimed)).update(body).digest("hex");

@@ -50,7 +50,7 @@ function state(): RegistryState {
 
 function packed(host = "host-1"): string {
   const maker = { host, softwareVersion: "1.2.3", at: AT };
-  return packBackup(state(), { clusterId: "cluster-1", incarnation: 1 }, maker).text;
+  return packBackup(state(), { clusterId: "cluster-1", incarnation: 1 }, maker).bytes.toString();
 }
 
 const digestOf = (body: string | Buffer): string =>
