@@ -118,11 +118,11 @@ test("what is held is of one moment, however long it takes to read it", async ()
     const changed = Promise.withResolvers<void>();
     // The first thing that is read is the identity; all else is read when the disk holds something else.
     const slow = vi.spyOn(Level.prototype, "get");
-    slow.mockImplementationOnce(async function (this: RawDatabase, key: string, options: object) {
+    slow.mockImplementationOnce(async function (this: RawDatabase, key: unknown, options: object) {
       begun.resolve();
       await changed.promise;
       slow.mockRestore();
-      return this.get(key, options);
+      return this.get(key as string, options);
     });
     const reading = stores.held();
     await begun.promise;
