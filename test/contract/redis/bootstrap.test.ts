@@ -214,6 +214,11 @@ describe("GET /v1/bootstrap", () => {
     expect([bare.statusCode, bare.json()]).toEqual([200, { bootstrap_status: { state: "completed" } }]);
     expect((await open.app.inject({ ...request, headers: basic("admin", "wrong") })).statusCode).toBe(401);
     expect((await open.app.inject({ ...request, remoteAddress: "10.0.0.1" })).statusCode).toBe(401);
+    const at = { attempt: 1, startedAt: SEED_TIME };
+    const member = { action: "create_cluster", ...at, endedAt: SEED_TIME, incarnation: 1 } as const;
+    open.bootstrap.state = { name: "running", action: "recover_cluster", ...at, attempt: 2, member };
+    const recovering = await open.app.inject(request);
+    expect(recovering.json()).toEqual({ bootstrap_status: { state: "recovering_cluster" } });
     const named = await open.app.inject({ ...request, headers: ADMIN });
     expect(named.json()).toHaveProperty("local_node_info");
   });

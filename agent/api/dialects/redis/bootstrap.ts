@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 
-import { BOOTSTRAP_ACTIONS, type BootstrapState } from "#shared/bootstrap/machine.ts";
+import { BOOTSTRAP_ACTIONS, isMember, type BootstrapState } from "#shared/bootstrap/machine.ts";
 
 import type { RedisDeps } from "./deps.ts";
 import { LOOK, START } from "./gates.ts";
@@ -42,7 +42,7 @@ export const bootstrapRoutes: FastifyPluginAsyncTypebox<RedisDeps> = async (
     app.get(path, { schema, config: { dialect: "redis", gate: LOOK, waitsFor } }, async ({ principal }) => {
       const { state, uid } = queries.bootstrap;
       // Somebody without a name was let in: before this host became a member, or by bootstrap.open_status.
-      if (principal === null && state.name === "completed") {
+      if (principal === null && isMember(state)) {
         return { bootstrap_status: { state: wordOf(state, teller()) } };
       }
       return {
