@@ -122,7 +122,7 @@ export class FakeBackups implements Backups {
   async read(path: string): Promise<{ head: BackupHead; path: string; state: RegistryState }> {
     const file = this.files.get(path);
     if (file === undefined) throw new AppError("path_error", { path, cause: "ENOENT: no such file" });
-    return { ...file, path };
+    return { ...file, state: structuredClone(file.state), path };
   }
 }
 
