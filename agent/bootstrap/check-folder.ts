@@ -25,7 +25,7 @@ export const tryFolder: CheckFolder = (path) =>
     } finally {
       await rm(probe, { force: true });
     }
-    return roomIn(path, path);
+    return roomIn(path);
   });
 
 /** The same for a rehearsal: makes and writes nothing, but asks whether that could be done where it would be. */
@@ -33,7 +33,7 @@ export const lookAtFolder: CheckFolder = (path) =>
   tellingWhere(path, async () => {
     const there = await nearestFolder(resolve(path));
     await access(there, constants.W_OK | constants.X_OK);
-    return roomIn(there, path);
+    return roomIn(there);
   });
 
 /** The folder itself or the nearest one above it that exists. */
@@ -50,10 +50,10 @@ async function nearestFolder(path: string): Promise<string> {
   }
 }
 
-async function roomIn(there: string, path: string): Promise<{ totalBytes: number }> {
+async function roomIn(there: string): Promise<{ totalBytes: number }> {
   const { bavail, blocks, bsize, files, ffree } = await statfs(there);
   if (bavail * bsize < FREE_BYTES_MIN) {
-    const text = `${path} has ${bavail * bsize} bytes free; at least ${FREE_BYTES_MIN} are needed`;
+    const text = `${bavail * bsize} bytes are free on its file system, and at least ${FREE_BYTES_MIN} are needed`;
     throw new PathTrouble("ENOSPC", text);
   }
   if (files > 0 && ffree === 0)

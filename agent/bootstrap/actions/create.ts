@@ -26,11 +26,8 @@ export async function createCluster(
   const { username, password } = credentials;
   if (clusterName === undefined)
     throw new AppError("config_error", { field: "cluster.name", rule: "is required" });
-  // The one waits for the disk, the other for a processor.
-  const [{ member, chosen }, verifier] = await Promise.all([
-    step("preflight", () => preflight(deps, request, signal)),
-    step("hash", () => passwords.derive(password)),
-  ]);
+  const { member, chosen } = await step("preflight", () => preflight(deps, request, signal));
+  const verifier = await step("hash", () => passwords.derive(password));
   signal.throwIfAborted();
 
   const identity: ClusterIdentity = {

@@ -92,7 +92,7 @@ describe.each(CHECKS)("%s", (_name, check) => {
       await run("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", at]);
       const { errno, cause } = await troubleWith(check, at);
       expect(errno).toBe("ENOSPC");
-      expect(cause).toContain(`${at} has 1048576 bytes free; at least 16777216 are needed`);
+      expect(cause).toContain("1048576 bytes are free on its file system, and at least 16777216 are needed");
     });
 
     test("that has no more room for files", async () => {

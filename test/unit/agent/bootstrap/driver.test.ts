@@ -52,7 +52,7 @@ describe("creating a cluster", () => {
     expect(host.driver.steps).toEqual([]);
     await host.settled();
     const done = ["preflight", "hash", "found", "commit"].map((name) => `${name} done`).join(", ");
-    expect(seen).toContain("preflight running, hash running");
+    expect(seen).toContain("preflight done, hash running");
     expect(seen.at(-1)).toBe(done);
     expect(host.driver.steps).toMatchObject([{ start: host.clock.now(), end: host.clock.now() }, {}, {}, {}]);
     expect(host.disk.durable.bootstrap).toMatchObject({ steps: host.driver.steps });
