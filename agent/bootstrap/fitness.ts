@@ -30,7 +30,9 @@ export function refuseMisfit(
   if (required_version !== undefined) refuseOld(state, required_version);
   if (voters.includes(member.peer)) refuseVoter(state, member.peer);
   const place = membersByUid(state).find(({ uid, peer }) => uid === want_uid && peer !== member.peer);
-  if (place !== undefined && place.failedAt !== null && isAlive(place.peer)) {
+  // The same host under another key, as after a recovery without it: its former life may have been heard a moment ago.
+  const ownPlace = place?.uuid === member.uuid;
+  if (place !== undefined && !ownPlace && place.failedAt !== null && isAlive(place.peer)) {
     const rule = `the node ${place.uid} (${place.name}) answers again; its mark as failed goes in a moment`;
     throw new AppError("config_error", { field: "node.identity.uid", rule });
   }

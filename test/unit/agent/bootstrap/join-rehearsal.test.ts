@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FakeHost } from "./fake-host.ts";
 import { JOIN, JoinBed, joinWith } from "./join-bed.ts";
 import type { Validation } from "#agent/ports/bootstrap.ts";
+import type { Wire } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
+import type { Member } from "#shared/registry/state.ts";
 
 const never = new AbortController().signal;
 
@@ -147,6 +149,16 @@ describe("taking a failed member's place", () => {
     expect(bed.registry.state.members.has(dead.peer)).toBe(true);
   });
 
+  test("though it was heard a moment ago, when it is the newcomer's own: the host has another key now", async () => {
+    bed.founder.alive.add(dead.peer);
+    const { members } = bed.registry.state;
+    const known = members.get(dead.peer) as Member;
+    members.set(dead.peer, { ...known, uuid: `uuid-of-${joiner.peer}` });
+    await joiner.driver.start("join_cluster", place);
+    expect(await joiner.settled()).toMatchObject({ name: "completed" });
+    expect(joiner.driver.uid).toBe(2);
+  });
+
   test.each([
     ["that has failed", true, /join with node.identity.uid 2$/],
     ["that has not failed yet", false, /once the cluster counts this one as failed/],
@@ -195,4 +207,34 @@ test("a recovered cluster's lineage is on the joiner's disk", async () => {
   await joiner.driver.start("join_cluster", JOIN);
   expect(await joiner.settled()).toMatchObject({ name: "completed" });
   expect(joiner.disk.durable.cluster).toMatchObject({ incarnation: 2, lineage: "l2" });
+});
+
+describe("an opening that is not of this version", () => {
+  async function answerTo(opening: Wire): Promise<Wire> {
+    const transport = bed.strangers.transportOf("12D3KooWOther", []);
+    const target = { peer: bed.founder.peer, meshAddrs: [] };
+    await using channel = await transport.openJoin(target, AbortSignal.timeout(5000));
+    await channel.send(opening);
+    return await channel.receive({ timeoutMs: 5000 });
+  }
+
+  test.each([1, 3])("version %i is refused with both versions told", async (v) => {
+    expect(await answerTo({ v, username: "admin", anything: [1] })).toMatchObject({
+      refused: {
+        code: "node_config_mismatch",
+        details: { setting: "join protocol version", expected: "2", actual: String(v) },
+      },
+    });
+  });
+
+  test.each<[string, Wire]>([
+    ["this version without the rest", { v: 2 }],
+    ["an unknown question", { v: 2, ask: "password" }],
+    ["no version", { hello: true }],
+    ["nothing", null],
+  ])("%s is refused as not of the protocol", async (_what, opening) => {
+    const said = await answerTo(opening);
+    expect(said).toMatchObject({ refused: { code: "connect_error" } });
+    expect(JSON.stringify(said)).toContain("does not keep to the join protocol");
+  });
 });
