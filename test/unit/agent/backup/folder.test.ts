@@ -224,7 +224,7 @@ describe("what is no whole backup is refused as recovery_filename, with the reas
       softwareVersion: "1",
       at: epochMs(wall),
     });
-    const body = bytes.subarray(bytes.indexOf("\n") + 1);
+    const body = bytes.toString("utf8", bytes.indexOf("\n") + 1);
     for (const claim of [{ index: 7 }, { term: 7 }, { cluster_name: "another" }]) {
       const claimed = { ...head, ...claim };
       const sha256 = createHash("sha256").update(sealedText(claimed)).update(body).digest("hex");
