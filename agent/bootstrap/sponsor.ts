@@ -38,10 +38,10 @@ import { admission } from "#shared/registry/reducers/admission.ts";
 /** Longest a joiner may take for one message; its proof costs it a password hash. Milliseconds. */
 const JOINER_MS_MAX = 10_000;
 /**
- * Longest the commit of a new member may take; the joiner waits a little longer. Within it a change of leader passes unnoticed.
- * Milliseconds.
+ * Longest from acceptance to verdict, a commit included; the joiner waits a little longer. Within it a change of leader passes
+ * unnoticed. Milliseconds.
  */
-const COMMIT_MS_MAX = 12_000;
+const VERDICT_MS_MAX = 12_000;
 
 const Opening = Type.Union([MembershipQuestion, CopyQuestion, JoinHello, AnyVersion]);
 
@@ -123,13 +123,14 @@ export class Sponsor {
       throw new AppError("time_not_sync", { offset_ms: offset, limit_ms: JOIN_CLOCK_OFFSET_MS_MAX });
     }
     const command = commandOf(hello, token);
-    await this.#judge(hello, command);
+    const until = clock.monotonicMs() + VERDICT_MS_MAX;
+    await this.#judge(hello, command, until);
     if (hello.rehearse === true) {
       await channel.send({ rehearsed: true } satisfies JoinRehearsed);
       log.info({ joiner: channel.remote, by }, "a host would be let in");
       return;
     }
-    const { index, uid } = await this.#admit(command, by);
+    const { index, uid } = await this.#admit(command, by, until);
     const { lineage } = cluster;
     await channel.send({
       uid,
@@ -205,7 +206,7 @@ export class Sponsor {
    * Whether the cluster would take the host: the very rules by which the command is judged when it is applied. This agent's copy may be
    * behind, so nobody is refused, or told that it may come, by a copy that was not just brought up to date.
    */
-  async #judge(hello: JoinHello, command: CommandOf<"member.add">): Promise<void> {
+  async #judge(hello: JoinHello, command: CommandOf<"member.add">, until: number): Promise<void> {
     const { registry, clock, isAlive } = this.#deps;
     const judged = () => admission(registry.state, command, logTime(registry.state, clock.now()));
     const misfit = (): void => {
@@ -220,7 +221,7 @@ export class Sponsor {
         // Below, once more.
       }
     }
-    await registry.readBarrier({ timeoutMs: COMMIT_MS_MAX });
+    await registry.readBarrier({ timeoutMs: until - clock.monotonicMs() });
     misfit();
     const admitted = judged();
     if (!admitted.ok) throw this.#refusal(admitted.refusal, command);
@@ -230,9 +231,13 @@ export class Sponsor {
   async #admit(
     command: CommandOf<"member.add">,
     by: string,
+    until: number,
   ): Promise<{ readonly index: number; readonly uid: number }> {
-    const { registry } = this.#deps;
-    const { index, result } = await registry.submit(command, { by, timeoutMs: COMMIT_MS_MAX });
+    const { registry, clock } = this.#deps;
+    const { index, result } = await registry.submit(command, {
+      by,
+      timeoutMs: until - clock.monotonicMs(),
+    });
     if (!result.ok) throw this.#refusal(result.refusal, command);
     return { index, uid: Number(result.value["uid"]) };
   }

@@ -11,7 +11,8 @@ import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
 import type { JoinVerdict } from "#agent/bootstrap/join-messages.ts";
 import { preflight, type Preflight } from "#agent/bootstrap/preflight.ts";
 import { mayTrust, proverOf, type Prover } from "#agent/bootstrap/prover.ts";
-import { AttemptFailed, failureOf } from "#agent/bootstrap/refusal.ts";
+import { failureOf } from "#agent/bootstrap/refusal.ts";
+import { retrying } from "#agent/bootstrap/retry.ts";
 import { takeBack } from "#agent/bootstrap/take-back.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { PeerAddresses, StrangerChannel } from "#agent/ports/transport.ts";
@@ -24,8 +25,6 @@ import type { NewMember } from "#shared/registry/command.ts";
 const CATCH_UP_MS_MAX = 60_000;
 /** Longest for one agent to be reached on the mesh: its host may be gone without a word. Milliseconds. */
 const REACH_MS_MAX = 8000;
-/** Wait before the second try; doubles, up to the caller's `retry_time`. Milliseconds. */
-const FIRST_WAIT_MS = 1000;
 
 type JoinDeps = BootstrapDeps & { readonly contact: Contact };
 
@@ -57,21 +56,10 @@ export async function joinCluster(
     );
     return { ...proven, verdict: await step("admit", () => verdictOf(channel, signal)) };
   };
-  for (let tries = 0; ; tries += 1) {
-    try {
-      const granted = await seek(deps, request, prover, converse, signal);
-      return await step("catch_up", () => enter(deps, granted, chosen, signal));
-    } catch (error) {
-      signal.throwIfAborted();
-      const failure = failureOf(error, deps.log);
-      if (!mayPass(failure) || tries >= request.maxRetries) throw new AttemptFailed(failure);
-      deps.log.warn(
-        { code: failure.code, details: failure.details, tries: tries + 1 },
-        "join failed; trying again",
-      );
-    }
-    await deps.clock.sleep(Math.min(request.retryTimeS * 1000, FIRST_WAIT_MS * 2 ** tries), signal);
-  }
+  return retrying(deps, request, signal, async () => {
+    const granted = await seek(deps, request, prover, converse, signal);
+    return step("catch_up", () => enter(deps, granted, chosen, signal));
+  });
 }
 
 /** Resolves when the cluster would let this host in now; it is really asked. Rejects with why it would not. Changes nothing. */
