@@ -25,8 +25,8 @@ test.each([
   ["one below it", "/tmp/a", ["/tmp/a/run/muster.sock"]],
   [
     "one beside it, in the agent's own folder",
-    "/home/me/.muster/agent-1/data",
-    ["/home/me/.muster/agent-1/muster.sock"],
+    "/srv/muster-dev/agent-1/data",
+    ["/srv/muster-dev/agent-1/muster.sock"],
   ],
 ])("none with %s", (_what, dataDir, paths) => {
   expect(folderOf(dataDir, ...paths)).toBeUndefined();
