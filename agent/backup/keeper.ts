@@ -30,8 +30,7 @@ interface Deps {
 }
 
 /** The cluster whose backups are kept, and when the next one is due by the monotonic clock. */
-interface Watched {
-  readonly clusterId: string;
+interface Watched extends Pick<ClusterIdentity, "clusterId" | "incarnation"> {
   readonly dueMs: number;
   readonly last: BackupHead | null;
 }
@@ -82,28 +81,30 @@ export class BackupKeeper implements Disposable {
       this.#watched = null;
       return;
     }
-    if (this.#watched?.clusterId !== identity.clusterId) {
+    const watched = this.#watched;
+    if (watched?.clusterId !== identity.clusterId || watched.incarnation !== identity.incarnation) {
       await this.#begin(identity);
       return;
     }
-    const { dueMs, last } = this.#watched;
+    const { dueMs, last } = watched;
     if (clock.monotonicMs() < dueMs) return;
     const { halted, quarantined } = registry.status();
     if (halted !== null || quarantined) return;
-    if (last !== null && last.index === registry.state.index && last.incarnation === identity.incarnation) {
+    if (last !== null && last.index === registry.state.index) {
       this.#put(this.#intervalMs);
       return;
     }
     const { path, head } = await this.#complaining(backups.save(registry.state, identity));
     log.info({ path, index: head.index, bytes: head.bytes }, "made a backup");
-    this.#watched = { ...this.#watched, last: head };
+    this.#watched = { ...watched, last: head };
     this.#put(this.#intervalMs);
   }
 
-  /** A cluster that is new here: the next one is due when the newest one of a former life is old enough. */
-  async #begin({ clusterId }: ClusterIdentity): Promise<void> {
-    const last = (await this.#deps.backups.newest(clusterId))?.head ?? null;
-    this.#watched = { clusterId, dueMs: 0, last };
+  /** A cluster that is new here, or was recovered: the next one is due when the newest one of a former life is old enough. */
+  async #begin({ clusterId, incarnation }: ClusterIdentity): Promise<void> {
+    const newest = (await this.#deps.backups.newest(clusterId))?.head ?? null;
+    const last = newest?.incarnation === incarnation ? newest : null;
+    this.#watched = { clusterId, incarnation, dueMs: 0, last };
     const age = last === null ? this.#intervalMs : this.#deps.clock.now() - last.taken_at_ms;
     // A stamp of the future says nothing.
     this.#put(age < 0 ? SETTLE_MS : Math.max(SETTLE_MS, this.#intervalMs - age));
