@@ -56,6 +56,7 @@ export class Departure implements DeparturePort, AsyncDisposable {
       ...deps,
       isMember: () => deps.bootstrap.state.name === "completed",
       onRemoved: () => deps.bootstrap.removed(this.#leaving ? REASONS.left : REASONS.away),
+      onOutlived: (peer, incarnation) => this.#fence.outlived(peer, incarnation),
     });
   }
 
