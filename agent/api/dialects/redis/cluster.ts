@@ -33,7 +33,7 @@ export const ClusterView = Type.Object({
 });
 
 /** What an administrator may change; other fields of a cluster object may stand beside and are ignored. */
-export const ClusterBody = Type.Partial(
+const ClusterBody = Type.Partial(
   Type.Object({
     name: Type.String(),
     rack_aware: Type.Boolean(),

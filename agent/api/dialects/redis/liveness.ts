@@ -5,7 +5,7 @@ import type { Member } from "#shared/registry/state.ts";
 
 /** The vendor's words for how a node is, as far as they apply. */
 export const NODE_STATUS = Type.Enum(["active", "provisioning", "down"]);
-export type NodeStatus = "active" | "provisioning" | "down";
+type NodeStatus = "active" | "provisioning" | "down";
 
 /**
  * How a member is, as this agent sees it. `provisioning`: it is joining and holds no registry yet. `down`: the cluster counts it as

@@ -53,7 +53,7 @@ const Address = Type.String({ minLength: 1, maxLength: 256 });
 const Places = Type.Integer({ minimum: 0, maximum: 65_535 });
 
 /** What an administrator may change of a node; other fields of a node object may stand beside and are ignored. */
-export const NodeBody = Type.Partial(
+const NodeBody = Type.Partial(
   Type.Object({
     addr: Address,
     external_addr: Type.Array(Address, { maxItems: HOST_ADDRESSES_MAX }),

@@ -46,7 +46,7 @@ const UserChanges = Type.Object({
   ...Fields,
 });
 /** Other fields of a user object may stand beside and are ignored. */
-export const UserBody = Type.Object({ email: Login, password: Password, ...Fields });
+const UserBody = Type.Object({ email: Login, password: Password, ...Fields });
 
 /** What If-Match is about: a user's path has a number, and records go by names. */
 const USERS: Target = { topic: "users", id: "" };
