@@ -1,4 +1,5 @@
 import { execFile, execFileSync } from "node:child_process";
+import { mkdtempSync, rmdirSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -137,7 +138,7 @@ test("what is made is private to the agent", async () => {
 
 /** Whether this process may mount file systems. */
 function canMount(): boolean {
-  const at = execFileSync("mktemp", ["-d"], { encoding: "utf8" }).trim();
+  const at = mkdtempSync(join(tmpdir(), "muster-mount-"));
   try {
     execFileSync("mount", ["-t", "tmpfs", "tmpfs", at], { stdio: "ignore" });
     execFileSync("umount", [at]);
@@ -145,6 +146,6 @@ function canMount(): boolean {
   } catch {
     return false;
   } finally {
-    execFileSync("rmdir", [at]);
+    rmdirSync(at);
   }
 }
