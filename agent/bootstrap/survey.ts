@@ -59,10 +59,11 @@ class Surveyor {
   /** Where each copy's state is, or is to be had. */
   readonly #copies = new Map<CopyInfo, RegistryState | PeerAddresses>();
   readonly #witnesses: Witness[] = [];
-  readonly #answered = new Map<MemberId, string>();
+  readonly #answered = new Map<MemberId, Heard>();
   readonly #unseen: Unseen[] = [];
   readonly #asked: Set<MemberId>;
   #own: Survey["own"] = null;
+  #lookedAgain = false;
   /** The only cluster of interest, once it is known. */
   #clusterId: string | null = null;
 
@@ -86,10 +87,14 @@ class Surveyor {
       const state = await this.#obtain(choice.chosen);
       if (state === null) continue; // That copy is no candidate any more.
       const more = membersOf(state).filter(({ peer }) => !this.#asked.has(peer));
-      if (more.length === 0) {
-        return { choice, state, own, answered: this.#answered, unseen: this.#unseen };
+      if (more.length === 0 && this.#mayElect(state)) {
+        await this.#lookAgain();
+      } else if (more.length === 0) {
+        const answered = new Map([...this.#answered].map(([peer, { where }]) => [peer, where]));
+        return { choice, state, own, answered, unseen: this.#unseen };
+      } else {
+        await this.#ask(more);
       }
-      await this.#ask(more);
     }
   }
 
@@ -174,10 +179,39 @@ class Surveyor {
     this.#unseen.push(...round.unseen);
   }
 
-  #note({ where, holder, reply, head }: Heard): void {
-    const { cluster_id: clusterId, incarnation, lineage, leader, recovering, age_ms: ageMs } = reply;
-    this.#witnesses.push({ where, clusterId, incarnation, leader, recovering });
-    this.#answered.set(holder.peer, where);
+  /**
+   * Whether the majority that answers may only just have started, all of it, as after a power cut: then it elects somebody within
+   * moments, and nothing is lost.
+   */
+  #mayElect({ members }: Readonly<RegistryState>): boolean {
+    if (this.#lookedAgain || this.#answered.size === 0) return false;
+    const present = [...this.#answered.values()].filter(({ holder }) => members.has(holder.peer));
+    const ages = present.map(({ reply }) => reply.age_ms);
+    if (this.#own !== null) ages.push(this.#deps.runtime.registry.status().ageMs);
+    return ages.includes(null) && 2 * ages.length > members.size;
+  }
+
+  /** After the time of an election: has anybody a leader now? */
+  async #lookAgain(): Promise<void> {
+    const { clock, host, runtime } = this.#deps;
+    this.#lookedAgain = true;
+    await clock.sleep(QUIET_MS, this.#signal);
+    if (this.#own !== null) this.#own = { ...this.#own, leader: runtime.registry.status().leader !== null };
+    const targets = [...this.#answered.values()].map(({ where, holder }) => ({
+      where,
+      peer: holder.peer,
+      find: () => Promise.resolve(holder),
+    }));
+    const options = { credentials: null, clusterId: this.#clusterId, asked: new Set([host.peer]) };
+    const { heard } = await askAround({ ...this.#deps, self: host.peer }, targets, options, this.#signal);
+    for (const one of heard) this.#witness(one);
+  }
+
+  #note(heard: Heard): void {
+    const { where, holder, reply, head } = heard;
+    this.#witness(heard);
+    this.#answered.set(holder.peer, heard);
+    const { cluster_id: clusterId, incarnation, lineage, age_ms: ageMs } = reply;
     if (head === null) return;
     const { cluster_name: clusterName, term, index, at_ms } = head;
     const history = lineage === undefined ? {} : { lineage };
@@ -185,6 +219,11 @@ class Surveyor {
     const at = epochMs(at_ms);
     const info = { ...from, clusterId, clusterName, incarnation, ...history, term, index, at, ageMs };
     this.#copies.set(info, holder);
+  }
+
+  #witness({ where, reply }: Heard): void {
+    const { cluster_id: clusterId, incarnation, leader, recovering } = reply;
+    this.#witnesses.push({ where, clusterId, incarnation, leader, recovering });
   }
 
   /** The state of this copy; null when its holder does not deliver, which is noted. */

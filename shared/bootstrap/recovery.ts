@@ -1,4 +1,5 @@
 import { AppError } from "#shared/errors/app-error.ts";
+import { assert } from "#shared/lib/assert.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { REFUSAL_NAMES_MAX } from "#shared/lib/limits.ts";
 import { isoSeconds, type EpochMs } from "#shared/lib/time.ts";
@@ -132,11 +133,12 @@ export function planOf(
   context: { readonly self: MemberId; readonly unseen: readonly Unseen[] },
 ): RecoveryPlan {
   const members = membersByUid(after);
-  const own = members.find(({ peer }) => peer === context.self);
+  const own = after.members.get(context.self);
+  assert(own !== undefined, "who recovers a cluster is a member of it");
   const rejoin = members.flatMap(({ peer, uid, name }) => (peer === context.self ? [] : [{ uid, name }]));
   const unreachable = context.unseen.map(({ address, cause }) => ({ address, cause }));
   const losses = [...staleness(chosen, candidates), ...missing(context.unseen), ...leftOut];
-  return { candidates, chosen, incarnation, uid: own?.uid ?? 0, rejoin, unreachable, losses };
+  return { candidates, chosen, incarnation, uid: own.uid, rejoin, unreachable, losses };
 }
 
 /** The cluster that all copies are of; null when there are none. */

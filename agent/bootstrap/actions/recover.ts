@@ -5,7 +5,6 @@ import type { CopyPacking } from "#agent/bootstrap/copies-pack.ts";
 import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
 import { preflight, type Preflight } from "#agent/bootstrap/preflight.ts";
 import { survey, type Found } from "#agent/bootstrap/survey.ts";
-import { takeBack } from "#agent/bootstrap/take-back.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import { planOf, type RecoveryPlan } from "#shared/bootstrap/recovery.ts";
@@ -43,7 +42,7 @@ export async function recoverCluster(
   const { own, plan, after, chosen } = rehearsed;
   await step("backup", () => backUp(deps, rehearsed));
   signal.throwIfAborted();
-  refuseWhileLed(deps); // It may have come back meanwhile.
+  await refuseIfItGoesOn(deps, own);
   const identity: ClusterIdentity = {
     clusterId: plan.chosen.clusterId,
     incarnation: plan.incarnation,
@@ -62,11 +61,9 @@ export async function recoverCluster(
   try {
     await step("write", () => runtime.recover(identity, after));
   } catch (error) {
-    // A member stays what it was, or is what it wanted to be: the disk says which.
-    if ((await deps.identity.cluster())?.lineage !== identity.lineage) {
-      if (own === null) await takeBack(deps);
-      throw error;
-    }
+    // This host stays what it was, or is what it wanted to be: the disk says which.
+    const held = await deps.identity.cluster().catch(() => null);
+    if (held?.lineage !== identity.lineage) throw error;
     log.warn({ err: error }, "the recovery is on the disk, but did not go on from there at once");
   }
   // There is no way back any more, so nothing from here on makes the attempt fail.
@@ -150,8 +147,14 @@ async function backUp(
   }
 }
 
-function refuseWhileLed({ runtime }: Pick<BootstrapDeps, "runtime">): void {
-  if (runtime.registry.status().leader === null) return;
-  const rule = "this host's own cluster has a leader again; it is not lost";
+/** A last look: the cluster may have had a leader meanwhile, and have one still. What it acknowledged then must not be lost. */
+async function refuseIfItGoesOn(
+  { runtime }: Pick<BootstrapDeps, "runtime">,
+  own: Found["own"],
+): Promise<void> {
+  const now = own === null ? null : (await runtime.copy())?.state;
+  const same = now?.term === own?.state.term && now?.index === own?.state.index;
+  if (same && runtime.registry.status().leader === null) return;
+  const rule = "this host's own cluster has gone on meanwhile; it is not lost";
   throw new AppError("config_error", { field: "action", rule });
 }

@@ -8,12 +8,14 @@ import { request } from "./fake-host.ts";
 import { CUT } from "./fake-strangers.ts";
 import { history, PASSWORD, Ruins, type Host } from "./ruins.ts";
 import { COPY_PIECE_BYTES } from "#agent/bootstrap/copy-messages.ts";
+import { StoreDamaged } from "#agent/ports/store.ts";
 import type { Wire } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { RecoveryPlan } from "#shared/bootstrap/recovery.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { RECOVERY_INDEX_GAP } from "#shared/lib/limits.ts";
+import { openMemoryStores } from "#test/support/memory-store.ts";
 import type { RegistryLog } from "#test/support/registry-log.ts";
 
 const ANONYMOUS = request({ credentials: { username: "", password: "" } });
@@ -68,7 +70,7 @@ describe("from this host's own store", () => {
     expect(members.map(({ uid, failedAt }) => [uid, failedAt !== null])).toEqual([
       [1, true],
       [2, false],
-      [3, true],
+      ...[3, 4, 5, 6, 7].map((uid) => [uid, true]),
     ]);
     expect(host.group.replica.status().config.voters).toEqual([host.peer]);
   });
@@ -285,7 +287,7 @@ describe("on a fresh host, from agents that were named", () => {
 
   test("it takes the place of the first node, and whoever it was is fenced out for good", async () => {
     await survivor(2, ["zone-2"]);
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     expect(await fresh.recover(request({ nodes }))).toMatchObject({ name: "completed" });
     expect(zonesOf(fresh)).toEqual(["zone-1", "zone-2"]);
     expect(fresh.identity).toMatchObject({ clusterId: "c1", incarnation: 2, uid: 1 });
@@ -295,17 +297,17 @@ describe("on a fresh host, from agents that were named", () => {
   test("members whom only the fetched copy knows are asked as well", async () => {
     await survivor(2);
     await survivor(3, ["zone-2"]);
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     const plan = await planOf(fresh, request({ nodes }));
     expect(plan.chosen).toMatchObject({ source: "agent", peer: "peer-3" });
     expect(plan.candidates.map(({ peer }) => peer)).toEqual(["peer-3", "peer-2"]);
-    expect(plan.rejoin.map(({ uid }) => uid)).toEqual([2, 3]);
-    expect(plan.losses).toEqual([expect.stringContaining("tnt1.public.i (10.0.0.1)")]);
+    expect(plan.rejoin.map(({ uid }) => uid)).toEqual([2, 3, 4, 5, 6, 7]);
+    expect(plan.losses).toEqual([expect.stringContaining("tnt1.public.i (10.0.0.1), tnt4.public.i")]);
   });
 
   test("with a wrong password: access_denied, and nothing is left behind", async () => {
     await survivor(2);
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     const credentials = { username: "admin", password: "wrong" };
     expect(await fresh.recover(request({ nodes, credentials }))).toMatchObject({
       name: "error",
@@ -316,7 +318,7 @@ describe("on a fresh host, from agents that were named", () => {
 
   test("who guesses passwords is slowed down", async () => {
     await survivor(2);
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     const guess = request({ nodes, credentials: { username: "admin", password: "wrong" } });
     for (let i = 0; i < 10; i += 1) await fresh.rehearse(guess);
     const right = await fresh.rehearse(request({ nodes }));
@@ -326,7 +328,7 @@ describe("on a fresh host, from agents that were named", () => {
 
   test("the place of a node that answers is not taken", async () => {
     await survivor(2);
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     const identity = { externalAddrs: [], uid: 2 };
     expect(await fresh.recover(request({ nodes, identity }))).toMatchObject({
       failure: { code: "config_error", details: { field: "node.identity.uid" } },
@@ -335,7 +337,7 @@ describe("on a fresh host, from agents that were named", () => {
   });
 
   test("nobody there: which ways there are is told", async () => {
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     expect(await fresh.recover(request({ nodes }))).toMatchObject({
       failure: { code: "config_error", details: { field: "cluster.nodes" } },
     });
@@ -360,7 +362,7 @@ describe("from a backup", () => {
 
   test("by its absolute path, on a fresh host, without a password", async () => {
     const recoveryFilename = await backup(["zone-2"], join(dir, "copy.muster"));
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     expect(await fresh.recover({ ...ANONYMOUS, recoveryFilename })).toMatchObject({ name: "completed" });
     expect(zonesOf(fresh)).toEqual(["zone-1", "zone-2"]);
     expect(fresh.identity).toMatchObject({ incarnation: 2, uid: 1 });
@@ -368,7 +370,7 @@ describe("from a backup", () => {
 
   test("as another node than the first, when that is said", async () => {
     const recoveryFilename = await backup([], join(dir, "copy.muster"));
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     await fresh.recover({ ...ANONYMOUS, recoveryFilename, identity: { externalAddrs: [], uid: 3 } });
     expect(fresh.identity?.uid).toBe(3);
     expect(fresh.state.tombstones.has("peer-3")).toBe(true);
@@ -376,7 +378,7 @@ describe("from a backup", () => {
 
   test("a node that there is none of: config_error", async () => {
     const recoveryFilename = await backup([], join(dir, "copy.muster"));
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     const body = { ...ANONYMOUS, recoveryFilename, identity: { externalAddrs: [], uid: 9 } };
     expect(await fresh.recover(body)).toMatchObject({
       failure: { code: "config_error", details: { field: "node.identity.uid" } },
@@ -387,14 +389,14 @@ describe("from a backup", () => {
   test.each(["persistent", "ephemeral"] as const)("relative to the %s path of the request", async (kind) => {
     const mounted = await mkdtemp(join(dir, "old-"));
     await backup(["zone-2"], join(mounted, "copy.muster"));
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     const paths = { [kind]: mounted };
     await fresh.recover({ ...ANONYMOUS, recoveryFilename: "copy.muster", paths });
     expect(zonesOf(fresh)).toEqual(["zone-1", "zone-2"]);
   });
 
   test("relative to the configured path", async () => {
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     await backup(["zone-2"], join(fresh.persistent, "copy.muster"));
     await fresh.recover({ ...ANONYMOUS, recoveryFilename: "copy.muster" });
     expect(zonesOf(fresh)).toEqual(["zone-1", "zone-2"]);
@@ -404,14 +406,14 @@ describe("from a backup", () => {
     const recoveryFilename = await backup(["zone-2"], join(dir, "copy.muster"));
     const text = await readFile(recoveryFilename, "utf8");
     await writeFile(recoveryFilename, text.replace("zone-2", "zone-3"));
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     expect(await fresh.recover({ ...ANONYMOUS, recoveryFilename })).toMatchObject({
       failure: { code: "config_error", details: { field: "recovery_filename" } },
     });
   });
 
   test("none there: path_error", async () => {
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     expect(await fresh.recover({ ...ANONYMOUS, recoveryFilename: "none" })).toMatchObject({
       failure: { code: "path_error" },
     });
@@ -438,6 +440,14 @@ describe("refused, and nothing is changed", () => {
     const failure = named(await host.recover(request()));
     expect(failure).toMatchObject(action);
     expect(failure?.details.message).toContain(`${other.name} (${other.address}) knows a leader`);
+    expect(host.identity?.incarnation).toBe(1);
+  });
+
+  test("while a majority is there that has only just started: it is given the time of an election", async () => {
+    const [host] = [await survivor(1), await survivor(2), await survivor(3), await survivor(4)];
+    if (host === undefined) return;
+    expect(named(await host.recover(ANONYMOUS))).toMatchObject(action);
+    expect(host.group.replica.status().leader).not.toBeNull();
     expect(host.identity?.incarnation).toBe(1);
   });
 
@@ -476,7 +486,11 @@ describe("refused, and nothing is changed", () => {
     const host = await survivor(1);
     const before = JSON.stringify(host.disk.durable);
     const plan = await planOf(host, ANONYMOUS);
-    expect(plan).toMatchObject({ incarnation: 2, uid: 1, rejoin: [{ uid: 2 }, { uid: 3 }] });
+    expect(plan).toMatchObject({
+      incarnation: 2,
+      uid: 1,
+      rejoin: [2, 3, 4, 5, 6, 7].map((uid) => ({ uid })),
+    });
     expect(JSON.stringify(host.disk.durable)).toBe(before);
     expect(await readdir(host.persistent)).toEqual([]);
   });
@@ -543,6 +557,24 @@ describe("interrupted or failed, this host is what it was", () => {
     await expectFormer(host);
   });
 
+  test("the cluster had a leader meanwhile, who is gone again: it may have acknowledged something", async () => {
+    const host = await survivor(1);
+    const save = host.backups.save.bind(host.backups);
+    host.backups.save = async (...args) => {
+      const index = host.disk.durable.entries.length + 1;
+      const entries = [{ index, term: 1, kind: "noop", data: "" } as const];
+      await openMemoryStores(host.disk).log.append({
+        truncateFrom: null,
+        entries,
+        hardState: null,
+        sync: true,
+      });
+      return save(...args);
+    };
+    expect(named(await host.recover(ANONYMOUS))).toMatchObject({ details: { field: "action" } });
+    await expectFormer(host);
+  });
+
   test("a power cut right after the write: the new incarnation is there, whole", async () => {
     const host = await survivor(1);
     const cut = Promise.withResolvers<void>();
@@ -564,9 +596,24 @@ describe("interrupted or failed, this host is what it was", () => {
     expect(zonesOf(host)).toEqual(["zone-1"]);
   });
 
+  test("a member whose own copy cannot be read keeps what it has", async () => {
+    const from = await survivor(2, ["zone-2"]);
+    const host = await survivor(1);
+    host.group.cluster.copy = () => Promise.reject(new StoreDamaged("entry 4 is damaged", "do something"));
+    refuseWrites(host);
+    const body = request({ nodes: [from.address] });
+    expect(named(await host.recover(body))).toMatchObject({ code: "internal_error" });
+    expect(host.identity).toMatchObject({ clusterId: "c1", incarnation: 1 });
+    host.disk.beforeWrite = () => Promise.resolve();
+    await expect.poll(() => host.group.replica.status().halted).toBeNull();
+    await host.recover(body);
+    expect(zonesOf(host)).toEqual(["zone-1", "zone-2"]);
+    expect(host.identity).toMatchObject({ incarnation: 2, uid: 1 });
+  });
+
   test("on a fresh host nothing is left behind", async () => {
     await survivor(2);
-    const fresh = await ruins.host(7);
+    const fresh = await ruins.host(9);
     refuseWrites(fresh);
     expect(await fresh.recover(request({ nodes: ["10.0.0.2"] }))).toMatchObject({ name: "error" });
     await fresh.kill();

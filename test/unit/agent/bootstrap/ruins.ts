@@ -22,7 +22,8 @@ import { RecordingLog } from "#test/support/recording-log.ts";
 import { makeMember, RegistryLog } from "#test/support/registry-log.ts";
 
 export const PASSWORD = "correct horse";
-const VOTERS = ["peer-1", "peer-2", "peer-3"];
+/** So many that no test with fewer than four of them elects a leader by accident. */
+const MEMBERS = [1, 2, 3, 4, 5, 6, 7];
 
 /** What a disk has when its host is switched off. */
 export interface Left {
@@ -209,7 +210,7 @@ export class Host {
 }
 
 /**
- * The log of a cluster of three with an administrator, a zone and what `more` adds. An entry of a later leader has `term`; everything
+ * The log of a cluster of seven with an administrator, a zone and what `more` adds. An entry of a later leader has `term`; everything
  * before it is of term 1.
  */
 export async function history(
@@ -217,7 +218,10 @@ export async function history(
   { term = 1 }: { readonly term?: number } = {},
 ): Promise<Entry[]> {
   const log = new RegistryLog();
-  log.append(JSON.stringify({ voters: VOTERS, outgoing: [], learners: [] }), "config");
+  log.append(
+    JSON.stringify({ voters: MEMBERS.map((n) => `peer-${n}`), outgoing: [], learners: [] }),
+    "config",
+  );
   log.must({
     type: "cluster.create",
     cluster_id: "c1",
@@ -226,7 +230,7 @@ export async function history(
     admin: { name: "admin", verifier: await verifier() },
     rack_aware: false,
   });
-  for (const n of [1, 2, 3]) {
+  for (const n of MEMBERS) {
     if (n > 1) log.must({ type: "member.add", member: makeMember(n) });
     log.must({ type: "member.activate", peer: `peer-${n}` });
   }
