@@ -62,12 +62,17 @@ async function incarnationAt(agent: AgentProcess): Promise<number> {
   return Number((await agent.get("/muster/v1/cluster")).json.incarnation);
 }
 
+/** A leader that has lost its majority goes on believing in itself for a moment. */
+async function untilLost(agent: AgentProcess): Promise<void> {
+  await agent.until("knows no leader", async () => {
+    const { registry } = (await agent.get("/muster/v1/status")).json;
+    return registry.leader === null && registry.quorum === false;
+  });
+}
+
 /** Once the survivor knows that nobody leads, it takes a recovery; what it says. */
 async function recover(agent: AgentProcess, body: object = {}): Promise<BootstrapStatus> {
-  await agent.until("knows no leader", async () => {
-    const { json } = await agent.get("/muster/v1/status");
-    return json.cluster === null || json.registry.quorum === false;
-  });
+  await untilLost(agent);
   return untilOver(agent, "recover_cluster", body);
 }
 
@@ -107,9 +112,7 @@ test("two of three disks are lost: the survivor recovers, the others join as rep
   // The survivor has all that was acknowledged through it.
   for (let i = 11; i <= 20; i += 1) await write(survivor, `zone ${i}`);
   await Promise.all([second, third].map(burn));
-  await survivor.until("knows no leader", async () => {
-    return (await survivor.get("/muster/v1/status")).json.registry.quorum === false;
-  });
+  await untilLost(survivor);
   const plan = await survivor.post("/v1/bootstrap/validate/recover_cluster", { action: "recover_cluster" });
   expect([plan.status, plan.json]).toEqual([
     200,
@@ -227,9 +230,7 @@ test("the recovering agent is killed at every step: the old incarnation or the n
     await rm(survivor.dir, { recursive: true });
     await cp(kept, survivor.dir, copied);
     await survivor.start();
-    await survivor.until("knows no leader", async () => {
-      return (await survivor.get("/muster/v1/status")).json.registry.quorum === false;
-    });
+    await untilLost(survivor);
     await ask(survivor, "recover_cluster", {});
     await survivor.until(`is at ${step}`, async () => {
       const { state, steps } = await stepsOf(survivor);
