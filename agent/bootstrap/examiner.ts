@@ -23,7 +23,10 @@ export interface Examined {
 interface Examiner {
   /** What goes into the challenge. */
   readonly challenge: { nonce: string; salt?: string; n?: number; r?: number; p?: number };
-  /** Throws WrongProof, or access_denied when the proof is right and yet does not let anybody in. */
+  /**
+   * Throws WrongProof, or access_denied when the proof is right and yet lets nobody in. Whether a token is still good is no question
+   * here: the registry judges it, when the command is applied.
+   */
   check(proof: string, binding: ScramBinding): Examined;
 }
 
@@ -45,14 +48,14 @@ interface Deps {
   readonly registry: Registry;
 }
 
-/** `at`: now, for the validity of certificates and tokens. */
+/** `at`: now, for the validity of certificates. */
 export async function examinerOf(deps: Deps, hello: JoinHello, at: EpochMs): Promise<Examiner> {
   const { means } = hello;
   switch (means.by) {
     case "password":
       return ofPassword(deps, means.username, hello.client_nonce);
     case "token":
-      return ofToken(deps, means.id, hello.member.peer, at);
+      return ofToken(deps, means.id);
     case "certificate":
       return ofCertificate(deps, means.chain, at);
   }
@@ -99,7 +102,7 @@ function ofPassword({ scram, registry }: Deps, username: string, nonce: string):
   };
 }
 
-async function ofToken({ proofs, registry }: Deps, id: string, peer: string, at: EpochMs): Promise<Examiner> {
+async function ofToken({ proofs, registry }: Deps, id: string): Promise<Examiner> {
   if (!registry.state.tokens.has(id)) await lookAgain(registry);
   return {
     challenge: { nonce: proofs.nonce() },
@@ -117,8 +120,6 @@ async function ofToken({ proofs, registry }: Deps, id: string, peer: string, at:
         );
       }
       if (signature === null) throw new WrongProof();
-      const refusal = tokenRefusal(state, token, peer, at);
-      if (refusal !== null) throw refusal;
       return { by: token.createdBy, token: id, signature };
     },
   };

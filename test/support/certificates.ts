@@ -16,6 +16,8 @@ export interface CertificateWish {
   /** Who signs it; itself when left out. */
   readonly issuer?: Issued;
   readonly ca?: boolean;
+  /** Whether its key may sign certificates; as `ca` when left out. */
+  readonly signs?: boolean;
   readonly keys?: "ec" | "rsa" | "rsa1024";
   /** Days from now. */
   readonly from?: number;
@@ -40,6 +42,7 @@ export async function issue(wish: CertificateWish): Promise<Issued> {
     name,
     issuer,
     ca = false,
+    signs = ca,
     keys: kind = "ec",
     from = -1,
     to = 1,
@@ -50,7 +53,7 @@ export async function issue(wish: CertificateWish): Promise<Issued> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const signer = issuer?.keys ?? keys;
   const signingAlgorithm = signer.privateKey.algorithm.name === "ECDSA" ? EC : RSA;
-  const usage = ca ? x509.KeyUsageFlags.keyCertSign : x509.KeyUsageFlags.digitalSignature;
+  const usage = signs ? x509.KeyUsageFlags.keyCertSign : x509.KeyUsageFlags.digitalSignature;
   const certificate = await x509.X509CertificateGenerator.create(
     {
       subject,

@@ -74,6 +74,14 @@ describe("what proves nobody", () => {
       /no authority/,
     ],
     [
+      "an issuer that may sign, and yet is no authority",
+      async () => {
+        const user = await issue({ name: "user", issuer: root, signs: true });
+        return shown(await issue({ name: "admin", issuer: user }), [user]);
+      },
+      /no authority/,
+    ],
+    [
       "a trusted certificate that is no authority",
       async () => {
         const user = await issue({ name: "user" });
