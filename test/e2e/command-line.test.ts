@@ -50,8 +50,9 @@ function at({ address, apiPort }: AgentProcess): string {
   return `${address}:${apiPort}`;
 }
 
+/** An agent that makes no backups by itself. */
 async function started(): Promise<AgentProcess> {
-  const agent = await fleet.add();
+  const agent = await fleet.add({ MUSTER_BACKUP_INTERVAL_H: "0" });
   await agent.start();
   return agent;
 }
