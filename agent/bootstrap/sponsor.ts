@@ -189,11 +189,15 @@ export class Sponsor {
     }
   }
 
-  /** The cluster this agent may speak for. Throws not_in_cluster. */
+  /** The cluster this agent may speak for. Throws not_in_cluster; overloaded while its copy of the registry must not be served. */
   async #cluster(): Promise<ClusterIdentity> {
     const { isMember, identity, registry } = this.#deps;
     const cluster = isMember() ? await identity.cluster() : null;
     if (cluster === null || registry.state.cluster === null) throw new AppError("not_in_cluster", {});
+    if (registry.status().quarantined) {
+      const text = "this agent's copy of the registry is being replaced; another agent may answer now";
+      throw new AppError("overloaded", { what: "this agent" }, text);
+    }
     return cluster;
   }
 

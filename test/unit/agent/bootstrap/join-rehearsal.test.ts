@@ -200,6 +200,19 @@ test("what the sponsor's own copy refuses is looked at again with the leader's, 
   expect(await joiner.settled()).toMatchObject({ name: "completed" });
 });
 
+test("an agent whose copy is not to be served lets nobody in, and the next one is asked", async () => {
+  const status = bed.registry.status.bind(bed.registry);
+  let asked = 0;
+  bed.registry.status = () => {
+    asked += 1;
+    return { ...status(), quarantined: asked === 1 };
+  };
+  joiner.contacts.set("10.0.0.9", bed.founder);
+  await joiner.driver.start("join_cluster", { ...JOIN, nodes: ["10.0.0.1", "10.0.0.9"] });
+  expect(await joiner.settled()).toMatchObject({ name: "completed" });
+  expect(bed.founder.log.matching("refused")).toHaveLength(1);
+});
+
 test("a recovered cluster's lineage is on the joiner's disk", async () => {
   const { cluster } = bed.founder.disk.durable;
   if (cluster === null) throw new Error("it was created");
