@@ -1,4 +1,5 @@
 import type { CheckFolder } from "./check-folder.ts";
+import type { CopyPacking } from "./copies-pack.ts";
 import type { DoStep } from "./steps.ts";
 import type { Backups } from "#agent/ports/backup.ts";
 import type { Clock } from "#agent/ports/clock.ts";
@@ -38,6 +39,8 @@ export interface BootstrapDeps {
   readonly checkFolder?: CheckFolder;
   /** Folder of the unix socket on which the API listens; absent when there is none, or it lies in the agent's own data folder. */
   readonly socketDirectory?: string;
+  /** How a copy of the registry is packed for its way; zstd when left out. */
+  readonly packing?: CopyPacking;
   /** Draws the id of a new cluster; a random uuid when left out. */
   readonly newClusterId?: () => string;
   /**

@@ -1,4 +1,3 @@
-import type { CopyPacking } from "./copies-pack.ts";
 import type { Contact } from "./contact.ts";
 import type { BootstrapDeps } from "./deps.ts";
 import { readRecoveryFile } from "./recovery-file.ts";
@@ -28,8 +27,8 @@ const FETCH_MS_MAX = 60_000;
 /** What a survey needs of a bootstrap. */
 export type SurveyDeps = Pick<
   BootstrapDeps,
-  "runtime" | "identity" | "transport" | "scram" | "backups" | "clock" | "log" | "host"
-> & { readonly contact: Contact; readonly packing?: CopyPacking };
+  "runtime" | "identity" | "transport" | "scram" | "backups" | "packing" | "clock" | "log" | "host"
+> & { readonly contact: Contact };
 
 /** What a recovery starts from. */
 export interface Found {

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 
 import type { Contact } from "#agent/bootstrap/contact.ts";
-import type { CopyPacking } from "#agent/bootstrap/copies-pack.ts";
 import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
 import { preflight, type Preflight } from "#agent/bootstrap/preflight.ts";
 import { survey, type Found } from "#agent/bootstrap/survey.ts";
@@ -15,7 +14,7 @@ import type { RegistryState } from "#shared/registry/state.ts";
 /** Longest the recovered registry may take to answer; the only voter is this agent. Milliseconds. */
 const START_MS_MAX = 15_000;
 
-type RecoveryDeps = BootstrapDeps & { readonly contact: Contact; readonly packing?: CopyPacking };
+type RecoveryDeps = BootstrapDeps & { readonly contact: Contact };
 
 /** A recovery as far as it changes nothing. */
 interface Rehearsed extends Found {

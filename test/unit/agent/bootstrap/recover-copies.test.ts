@@ -13,6 +13,7 @@ import { askAround, type Round, type Target } from "#agent/bootstrap/survey-roun
 import type { HeldCopy } from "#agent/ports/registry.ts";
 import type { StrangerChannel, Wire } from "#agent/ports/transport.ts";
 import { applyEntry, emptyState } from "#shared/registry/reduce.ts";
+import type { User } from "#shared/registry/state.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { LocalRegistry } from "#test/support/local-registry.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
@@ -164,6 +165,21 @@ describe("a proof", () => {
     await expect(
       prove({ scram, self: ASKER }, channel, { credentials: ADMIN, reply }, NEVER),
     ).rejects.toThrow("has a leader again");
+  });
+
+  test("of a user who is no administrator gives nothing", async () => {
+    const admin = held.state.users.get("admin") as User;
+    held.state.users.set("viewer", { ...admin, uid: 2, name: "viewer", role: "viewer" });
+    await expect(proven({ ...ADMIN, username: "viewer" })).rejects.toThrow("only an administrator");
+    await expect(proven({ username: "viewer", password: "wrong" })).rejects.toThrow(
+      "refused the credentials",
+    );
+  });
+
+  test("is not made to one that speaks for two clusters", async () => {
+    strangers.meddle = ({ count, body }) =>
+      count === 1 ? { ...(body as object), cluster_id: "another" } : body;
+    await expect(proven()).rejects.toMatchObject({ kind: "peer_refused" });
   });
 
   test("of somebody in the middle is worth nothing: it names him", async () => {
