@@ -2,7 +2,7 @@ import { AppError } from "#shared/errors/app-error.ts";
 import { LOG_LEAP_MS_MAX, RECOVERY_ID_GAP, RECOVERY_INDEX_GAP } from "#shared/lib/limits.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
 import { plainMember, type NewMember } from "#shared/registry/command.ts";
-import { lengthenChain, remark } from "#shared/registry/fingerprint.ts";
+import { remark } from "#shared/registry/fingerprint.ts";
 import { hasPlace, membersByUid } from "#shared/registry/queries/members.ts";
 import { tokensById } from "#shared/registry/queries/tokens.ts";
 import { rackOf, sharedSettings, twinOf } from "#shared/registry/reducers/admission.ts";
@@ -57,7 +57,6 @@ export function recovered(copy: Readonly<RegistryState>, recovery: Recovery): Re
   ];
   versionsAfter(state, touched);
   remark(state, touched);
-  lengthenChain(state, null);
   return state;
 }
 
