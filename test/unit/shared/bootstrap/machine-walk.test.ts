@@ -82,6 +82,7 @@ class Walk {
     this.trace.push(`${before.name} ${JSON.stringify(event)}`);
     if ("refused" in step) return;
     this.state = step.state;
+    if (event.type === "requested") this.written = false;
     if (step.effects.some(({ type }) => type === "forget")) this.disk = null;
     this.reached.add(`${event.type} ${before.name} ${step.state.name}`);
     this.#judge(before, held, event);
@@ -94,11 +95,11 @@ class Walk {
       expect([disk, isMember(state)], "a member loses nothing").toEqual([held, true]);
     }
     if (recovered) expect(disk, "what was recovered stays").toBe(held);
-    if (recovered && event.type === "restarted") {
-      expect(state, "and is where the host lives").toMatchObject({
-        name: "completed",
-        action: "recover_cluster",
-      });
+    if (event.type === "restarted" && isUnderWay(before)) {
+      const { action, attempt } = before;
+      if (recovered) expect(state, "and is lived in").toMatchObject({ name: "completed", action, attempt });
+      else if (isMember(before)) expect(state).toMatchObject({ name: "completed", recovery: { attempt } });
+      else expect([state.name, disk], "an attempt that broke off is taken back").toEqual(["error", null]);
     }
     if (state.name === "completed") expect(disk, "completed with a record").not.toBeNull();
     if (event.type === "removed" && before.name === "completed") expect(state.name).toBe("idle");
