@@ -12,6 +12,7 @@ import { byText } from "#shared/lib/order.ts";
 import { BackOff } from "./back-off.ts";
 import { Link } from "./link.ts";
 import { mismatch } from "./mismatch.ts";
+import { isLasting, Refusals } from "./refusals.ts";
 
 /** How long an old link has to prove that it is alive when a second one comes. Milliseconds. */
 const PROBE_MS = 1000;
@@ -20,16 +21,6 @@ const QUARANTINE_MS = 30_000;
 /** Addresses heard of by hints that are kept, and how often one may cause a call. Milliseconds. */
 const HINTS_MAX = 4;
 const HINT_MS = 1000;
-/** Reasons that seldom pass by themselves: not worth asking again soon. */
-const LASTING: readonly string[] = [
-  "other_cluster",
-  "other_incarnation",
-  "other_lineage",
-  "other_protocol",
-  "identity_in_use",
-  "violation",
-];
-
 /** What a member's links need of the mesh. */
 export interface PeerDeps {
   readonly self: MemberId;
@@ -57,6 +48,7 @@ export class Peer implements LinkOwner {
   readonly #deps: PeerDeps;
   readonly #judge: boolean;
   readonly #backOff: BackOff;
+  readonly #refusals: Refusals;
   #closed = false;
   readonly #candidates = new Map<string, Link>();
   #addresses: readonly string[] = [];
@@ -71,14 +63,13 @@ export class Peer implements LinkOwner {
   #wait: AbortController | null = null;
   #admitting: Promise<void> = Promise.resolve();
   #refusedUntil = 0;
-  /** Reasons of refusals that the log has. */
-  readonly #told = new Set<string>();
 
   constructor(deps: PeerDeps, options: { readonly id: MemberId }) {
     this.id = options.id;
     this.#deps = deps;
     this.#judge = byText(deps.self, options.id) < 0;
     this.#backOff = new BackOff({ prng: deps.prng });
+    this.#refusals = new Refusals(deps, { peer: options.id });
   }
 
   /** The link in use; null while there is none. */
@@ -125,7 +116,7 @@ export class Peer implements LinkOwner {
   /** Ends all links and starts anew: the cluster has changed. */
   restart(reason: ByeReason): void {
     this.#endAll(reason);
-    this.#told.clear();
+    this.#refusals.clear();
     this.#backOff.reset();
     this.kick();
   }
@@ -154,7 +145,7 @@ export class Peer implements LinkOwner {
     this.#link = link;
     this.#learnt = hello.meshAddrs.slice(0, HOST_ADDRESSES_MAX);
     this.#hinted = [];
-    this.#told.clear();
+    this.#refusals.clear();
     this.#backOff.reset();
     this.#cancelWait();
     const restarted = old !== null && old.boot !== link.boot;
@@ -174,27 +165,13 @@ export class Peer implements LinkOwner {
       if (candidate === link) this.#candidates.delete(connection);
     }
     if (this.#chosen === link) this.#chosen = null;
-    if (told) this.#logRefusal(link, reason);
+    if (told) this.#refusals.heard(link, reason);
     if (this.#link === link) {
       this.#link = null;
       this.#deps.log.info({ peer: this.id, reason }, "peer down");
       this.#deps.emit({ type: "down", peer: this.id, reason });
     }
     if (this.#call === null) this.#retry(reason);
-  }
-
-  #logRefusal(link: Link, reason: string): void {
-    const fields = { peer: this.id, remote: link.remoteAddr, reason };
-    if (reason === "identity_in_use") {
-      const self = this.#deps.self;
-      this.#deps.log.error(
-        { ...fields, self },
-        "refused: another live host has this agent's key (a cloned disk?)",
-      );
-    } else if (LASTING.includes(reason) && link.hello === null) {
-      // Who has heard its hello refuses it as well, and says more of it.
-      this.#once(reason, () => this.#deps.log.warn(fields, "refused by a member"));
-    }
   }
 
   #candidate(connection: Connection, dialed: boolean): Link {
@@ -216,7 +193,7 @@ export class Peer implements LinkOwner {
     }
     const reason = mismatch(ours, theirs);
     if (reason !== null) {
-      this.#refuse(link, { reason, ours, theirs });
+      this.#refusals.refuse(link, reason, ours, theirs);
       return;
     }
     const verdict = this.#isQuarantined() ? "identity_in_use" : await this.#compare(link);
@@ -227,35 +204,6 @@ export class Peer implements LinkOwner {
     } else {
       link.end(verdict);
     }
-  }
-
-  /** Its cluster is not ours. Where it is another life of ours, both sides hear which: the earlier one is over. */
-  #refuse(
-    link: Link,
-    {
-      reason,
-      ours,
-      theirs,
-    }: { readonly reason: ByeReason; readonly ours: WireHello; readonly theirs: WireHello },
-  ): void {
-    const life = reason === "other_incarnation" || reason === "other_lineage";
-    if (life && !link.dialed) link.greet(ours);
-    link.end(reason);
-    const { incarnation } = theirs;
-    const fields = { peer: this.id, remote: link.remoteAddr, reason, incarnation };
-    const straggler = reason === "other_incarnation" && incarnation < ours.incarnation;
-    if (straggler)
-      this.#once(reason, () => this.#deps.log.info(fields, "a member is still in an earlier incarnation"));
-    else this.#once(reason, () => this.#deps.log.warn(fields, "member refused"));
-    if (reason === "other_incarnation" && !straggler)
-      this.#deps.emit({ type: "outlived", peer: this.id, incarnation });
-  }
-
-  /** What is refused is refused again with every call: it is told once, until something has changed. */
-  #once(reason: string, tell: () => void): void {
-    if (this.#told.has(reason)) return;
-    this.#told.add(reason);
-    tell();
   }
 
   /** What becomes of a candidate in view of the link that is there already. */
@@ -329,7 +277,7 @@ export class Peer implements LinkOwner {
 
   #retry(reason: string): void {
     if (this.#closed || this.#link !== null || this.#wait !== null) return;
-    const ms = LASTING.includes(reason) ? this.#backOff.longest() : this.#backOff.next();
+    const ms = isLasting(reason) ? this.#backOff.longest() : this.#backOff.next();
     const wait = new AbortController();
     this.#wait = wait;
     this.#deps.clock.sleep(ms, wait.signal).then(
