@@ -207,6 +207,13 @@ describe("a text that is not understood is refused with a reason", () => {
     ["no JSON", undefined, "it is no JSON"],
     ["no object", [], "damaged"],
     ["a later format", { ...good, format: 4 }, "has format 4, this version reads 3; upgrade this agent"],
+    ["an empty text of format 2", { format: 2 }, "not what format 2 prescribes"],
+    ["an empty text of format 1", { format: 1 }, "not what format 1 prescribes"],
+    [
+      "a text of format 2 with a wrong type",
+      { ...good, format: 2, nextUid: "2" },
+      "/nextUid must be integer",
+    ],
     ["no format", { ...good, format: undefined }, "must have required properties format"],
     ["a missing part", { ...good, zones: undefined }, "must have required properties zones"],
     ["a wrong type", { ...good, nextUid: "2" }, "/nextUid must be integer"],
