@@ -78,7 +78,7 @@ export class BackupFolder implements Backups, BackupHealth {
    */
   async newest(clusterId: string): Promise<BackupFile | null> {
     const [newest = null] = await this.#own(clusterId).catch(() => []);
-    if (newest !== null) this.#succeeded(newest.head);
+    if (newest !== null) this.#lastSuccessAt ??= epochMs(newest.head.taken_at_ms);
     return newest;
   }
 
@@ -120,7 +120,7 @@ export class BackupFolder implements Backups, BackupHealth {
       this.#failures += 1;
       throw pathError(path, error);
     }
-    this.#succeeded(head);
+    this.#lastSuccessAt = epochMs(head.taken_at_ms);
     await this.#removeOldest(head.cluster_id, path);
     return { path, head };
   }
@@ -156,10 +156,6 @@ export class BackupFolder implements Backups, BackupHealth {
       if (head?.cluster_id === clusterId && head.host === this.#maker.host) own.push({ path, head });
     }
     return own.toSorted(({ head: a }, { head: b }) => newerFirst(a, b));
-  }
-
-  #succeeded({ taken_at_ms }: BackupHead): void {
-    this.#lastSuccessAt = epochMs(Math.max(this.#lastSuccessAt ?? 0, taken_at_ms));
   }
 
   async #find(path: string): Promise<string> {

@@ -13,7 +13,7 @@ const SETTLE_MS = 20_000;
 const SPREAD_MS = 300_000;
 /** After a failure. Milliseconds. */
 const AGAIN_MS = 600_000;
-/** After this long a backup is said to hang: its storage gives no answer. Milliseconds. */
+/** After this long the storage is said to give no answer. Milliseconds. */
 const HANG_MS = 300_000;
 
 interface Deps {
@@ -102,7 +102,7 @@ export class BackupKeeper implements Disposable {
 
   /** A cluster that is new here, or was recovered: the next one is due when the newest one of a former life is old enough. */
   async #begin({ clusterId, incarnation }: ClusterIdentity): Promise<void> {
-    const newest = (await this.#deps.backups.newest(clusterId))?.head ?? null;
+    const newest = (await this.#complaining(this.#deps.backups.newest(clusterId)))?.head ?? null;
     const last = newest?.incarnation === incarnation ? newest : null;
     this.#watched = { clusterId, incarnation, dueMs: 0, last };
     const age = last === null ? this.#intervalMs : this.#deps.clock.now() - last.taken_at_ms;
@@ -114,7 +114,7 @@ export class BackupKeeper implements Disposable {
     const { clock, log } = this.#deps;
     const over = new AbortController();
     clock.sleep(HANG_MS, over.signal).then(
-      () => log.error({ waited_ms: HANG_MS }, "the backup hangs; the persistent storage gives no answer"),
+      () => log.error({ waited_ms: HANG_MS }, "the backups hang; the persistent storage gives no answer"),
       () => undefined, // Done in time.
     );
     try {

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 
-import { inspectBackup, inspectedText, saveBackup } from "./backup.ts";
+import { inspectBackup, inspectedText } from "./backup-inspect.ts";
+import { saveBackup } from "./backup-save.ts";
 import { NoAnswer } from "./client.ts";
 import { connecting, print, targetOf, type Connection } from "./connection.ts";
 

@@ -275,7 +275,13 @@ describe("the folder", () => {
       saved.push(backupName((await folder.save(registry.state, IDENTITY)).head));
     }
     expect(files()).toEqual(saved.slice(1).toSorted());
-    expect((await folder.newest("cluster-1"))?.head.index).toBe(registry.state.index);
+    const newest = (await made().newest("cluster-1"))?.head;
+    expect([newest?.index, newest?.taken_at_ms]).toEqual([registry.state.index, wall]);
+    expect(folder.lastSuccessAt).toBe(wall);
+    const later = made();
+    expect(later.lastSuccessAt).toBeNull();
+    await later.newest("cluster-1");
+    expect(later.lastSuccessAt).toBe(wall);
   });
 
   test("the one just written stays, also when others hold more: before a recovery from an older copy", async () => {

@@ -210,7 +210,7 @@ describe("a failure", () => {
     keep();
     await clock.advance(20 * HOUR);
     expect(backups.tries).toBe(1);
-    expect(log.matching("the backup hangs")).toHaveLength(1);
+    expect(log.matching("the backups hang")).toHaveLength(1);
     resolve();
     await clock.advance(MINUTE);
     expect(backups.saved).toHaveLength(1);

@@ -18,7 +18,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { packBackup } from "#agent/backup/form.ts";
-import { inspectBackup, inspectedText, saveBackup } from "#agent/cli/backup.ts";
+import { inspectBackup, inspectedText } from "#agent/cli/backup-inspect.ts";
+import { saveBackup } from "#agent/cli/backup-save.ts";
 import type { Target } from "#agent/cli/client.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import type { RegistryState } from "#shared/registry/state.ts";

@@ -1,22 +1,12 @@
-import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { open, readFile, rm, type FileHandle } from "node:fs/promises";
+import { open } from "node:fs/promises";
 
-import { download, NoAnswer, refusedBy, type Target } from "#agent/cli/client.ts";
+import { BACKUP_BYTES_MAX, codeOf, sha256 } from "#agent/cli/backup-file.ts";
+import { NoAnswer } from "#agent/cli/client.ts";
 import { bytes as size, table } from "#agent/cli/print.ts";
-import {
-  BACKUP_HEAD_BYTES_MAX,
-  BackupContent,
-  openBackup,
-  type BackupHead,
-  type OpenedBackup,
-} from "#shared/contract/backup.ts";
+import { BackupContent, openBackup, type BackupHead, type OpenedBackup } from "#shared/contract/backup.ts";
 import { checked } from "#shared/contract/check.ts";
-import { SNAPSHOT_BYTES_MAX } from "#shared/lib/limits.ts";
 import { epochMs, isoSeconds } from "#shared/lib/time.ts";
-
-const BYTES_MAX = SNAPSHOT_BYTES_MAX + BACKUP_HEAD_BYTES_MAX;
-const PATH = "/muster/v1/backup";
 
 /** What a backup holds, without anything that is secret. */
 interface Inspected {
@@ -44,44 +34,6 @@ interface Content {
   }[];
   readonly users: readonly { readonly name: string; readonly role: string }[];
   readonly counts: { readonly zones: number; readonly nodes: number; readonly tokens: number };
-}
-
-/**
- * Saves the asked agent's copy to a new file for this user alone; with `newest`, everything that was committed before is in it. What was
- * saved is read back and checked. Rejects with NoAnswer, and leaves no file then; one that exists is never overwritten.
- */
-export async function saveBackup(
-  target: Target,
-  path: string,
-  { newest }: { readonly newest: boolean },
-): Promise<BackupHead> {
-  const from = `${PATH}${newest ? "?consistency=linearizable" : ""}`;
-  const file = await create(path);
-  let whole = false;
-  try {
-    const answer = await download(target, from, async (pieces, headers) => {
-      const hash = createHash("sha256");
-      let written = 0;
-      for await (const piece of pieces) {
-        written += piece.length;
-        if (written > BYTES_MAX) throw new NoAnswer(`${target.url} sends more than any backup has`);
-        hash.update(piece);
-        await writing(path, file.writeFile(piece));
-      }
-      await writing(path, file.sync());
-      const digest = `sha-256=:${hash.digest("base64")}:`;
-      if (headers["repr-digest"] !== digest)
-        throw new NoAnswer("what came is not what the agent sent; try again");
-    });
-    if (answer.status !== 200) throw refusedBy(target, "GET", PATH, answer);
-    const { head, problem } = openBackup(await readFile(path), sha256);
-    if (head === null || problem !== null) throw new NoAnswer(`what the agent sent ${problem}`);
-    whole = true;
-    return head;
-  } finally {
-    await file.close();
-    if (!whole) await rm(path, { force: true });
-  }
 }
 
 /** What a backup on this host holds. Rejects with NoAnswer when there is no such file. */
@@ -190,39 +142,14 @@ function parsed(body: Uint8Array): unknown {
   }
 }
 
-async function create(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, "wx", 0o600);
-  } catch (error) {
-    if (codeOf(error) === "EEXIST") throw new NoAnswer(`${path} exists; a backup overwrites nothing`);
-    throw new NoAnswer(`${path} cannot be written (${codeOf(error)})`);
-  }
-}
-
-async function writing(path: string, work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    throw new NoAnswer(`${path} cannot be written (${codeOf(error)})`);
-  }
-}
-
 async function readWhole(path: string): Promise<Buffer> {
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const found = await file.stat();
     if (!found.isFile()) throw new NoAnswer(`${path} is no file`);
-    if (found.size > BYTES_MAX) throw new NoAnswer(`${path} is larger than any backup`);
+    if (found.size > BACKUP_BYTES_MAX) throw new NoAnswer(`${path} is larger than any backup`);
     return await file.readFile();
   } catch (error) {
     throw error instanceof NoAnswer ? error : new NoAnswer(`${path} cannot be read (${codeOf(error)})`);
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : String(error);
-}
-
-function sha256(text: string, body: Uint8Array): string {
-  return createHash("sha256").update(text).update(body).digest("hex");
 }
