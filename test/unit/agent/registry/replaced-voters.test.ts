@@ -75,8 +75,10 @@ describe("a join in a failed member's place that breaks off", () => {
     const members = () => leaderOf(replicas).replica.state.members;
     await replicas.clock.until(() => members().get(broken.peer)?.failedAt !== null, 30_000);
     expect(members().get(broken.peer)).toMatchObject({ uid: lost.n, status: "joining" });
+    const { index } = leaderOf(replicas).replica.state;
     await replicas.clock.advance(60_000);
     expect(members().get(broken.peer)?.failedAt, "and stays so").not.toBeNull();
+    expect(leaderOf(replicas).replica.state.index, "and is not marked again").toBe(index);
     expect(replicas.votersOf(leaderOf(replicas))).toContain(lost.peer);
 
     const heir = await replicas.join({ wantUid: lost.n });
