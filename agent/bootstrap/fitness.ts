@@ -1,4 +1,5 @@
 import type { JoinHello } from "./join-messages.ts";
+import type { VoterConfig } from "#shared/consensus/messages.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { isOlder } from "#shared/bootstrap/version.ts";
 import { AppError } from "#shared/errors/app-error.ts";
@@ -8,7 +9,7 @@ import type { RegistryState } from "#shared/registry/state.ts";
 /** The cluster as this agent sees it. */
 export interface Sight {
   readonly state: Readonly<RegistryState>;
-  readonly voters: readonly MemberId[];
+  readonly config: VoterConfig;
   readonly isAlive: (peer: MemberId) => boolean;
 }
 
@@ -17,7 +18,7 @@ export interface Sight {
  * admission.ts. Throws config_error or node_config_mismatch.
  */
 export function refuseMisfit(
-  { state, voters, isAlive }: Sight,
+  { state, config, isAlive }: Sight,
   { member, cluster_name, required_version, want_uid }: JoinHello,
 ): void {
   const name = state.cluster?.name ?? "";
@@ -28,7 +29,8 @@ export function refuseMisfit(
     });
   }
   if (required_version !== undefined) refuseOld(state, required_version);
-  if (voters.includes(member.peer)) refuseVoter(state, member.peer);
+  const { voters, outgoing, learners } = config;
+  if ([...voters, ...outgoing, ...learners].includes(member.peer)) refuseVoter(state, member.peer);
   const place = membersByUid(state).find(({ uid, peer }) => uid === want_uid && peer !== member.peer);
   // The same host under another key, as after a recovery without it: its former life may have been heard a moment ago.
   const ownPlace = place?.uuid === member.uuid;
@@ -52,7 +54,10 @@ function refuseOld(state: Readonly<RegistryState>, required: string): void {
   throw new AppError("node_config_mismatch", facts, text);
 }
 
-/** A voter that comes back without its log could elect a leader that lacks what it once acknowledged. */
+/**
+ * A voter that comes back without its log could elect a leader that lacks what it once acknowledged. So could one that was about to
+ * become a voter: its leader goes by what it had.
+ */
 function refuseVoter(state: Readonly<RegistryState>, peer: MemberId): void {
   const known = state.members.get(peer);
   const uid = known?.uid ?? 0;

@@ -214,8 +214,7 @@ export class Sponsor {
     const { registry, clock, isAlive } = this.#deps;
     const judged = () => admission(registry.state, command, logTime(registry.state, clock.now()));
     const misfit = (): void => {
-      const { voters } = registry.status().config;
-      refuseMisfit({ state: registry.state, voters, isAlive }, hello);
+      refuseMisfit({ state: registry.state, config: registry.status().config, isAlive }, hello);
     };
     if (hello.rehearse !== true) {
       try {

@@ -222,15 +222,18 @@ describe("refused for good", () => {
     expect(await attempt(joiner)).toMatchObject(failure("access_denied", { peer: joiner.peer }));
   });
 
-  test("a voter that lost its log: it could break what it once promised", async () => {
-    const status = registry().status();
-    registry().status = () => ({
-      ...status,
-      config: { voters: [FOUNDER, joiner.peer], outgoing: [], learners: [] },
-    });
-    expect(await attempt(joiner)).toMatchObject(failure("config_error", { field: "node.identity.uid" }));
-    expect(registry().state.members.has(joiner.peer)).toBe(false);
-  });
+  test.each(["voters", "outgoing", "learners"])(
+    "one of the %s that lost its log: it could break what it once promised",
+    async (role) => {
+      const status = registry().status();
+      registry().status = () => ({
+        ...status,
+        config: { voters: [FOUNDER], outgoing: [], learners: [], [role]: [FOUNDER, joiner.peer] },
+      });
+      expect(await attempt(joiner)).toMatchObject(failure("config_error", { field: "node.identity.uid" }));
+      expect(registry().state.members.has(joiner.peer)).toBe(false);
+    },
+  );
 
   test("who guesses passwords must wait, even with the right one", async () => {
     for (let i = 0; i < 10; i += 1)
