@@ -205,7 +205,7 @@ export class Host {
   }
 
   rehearse(request: BootstrapRequest): Promise<Validation> {
-    return this.bootstrap.validate("recover_cluster", request, AbortSignal.timeout(10_000));
+    return this.bootstrap.validate("recover_cluster", request, AbortSignal.timeout(20_000));
   }
 }
 
