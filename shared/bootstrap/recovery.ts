@@ -237,7 +237,7 @@ function staleness(chosen: CopyInfo, candidates: readonly CopyInfo[]): string[] 
 function missing(unseen: readonly Unseen[]): string[] {
   if (unseen.length === 0) return [];
   const who = listed(unseen.map(({ address }) => address));
-  return [`what was written last and only these had is lost, for their copies were not seen: ${who}`];
+  return [`whatever only these had is lost, for their copies were not seen: ${who}`];
 }
 
 function listed(names: readonly string[]): string {
