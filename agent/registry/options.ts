@@ -1,3 +1,5 @@
+import { LOG_TAIL_ENTRIES, SNAPSHOT_ENTRIES, SNAPSHOT_LOG_BYTES } from "#shared/lib/limits.ts";
+
 /** Times and sizes of the registry's driver; milliseconds. Tests may shorten them, the agent takes the defaults. */
 export interface ReplicaOptions {
   /** Length of one tick of the consensus core. */
@@ -19,3 +21,16 @@ export interface ReplicaOptions {
   /** Entries kept behind a snapshot for those who are a little behind. */
   readonly logTailEntries: number;
 }
+
+export const REPLICA_DEFAULTS: ReplicaOptions = {
+  tickMs: 100,
+  electionTicks: 10,
+  heartbeatTicks: 2,
+  submitMs: 10_000,
+  pullWaitMs: 1000,
+  deadVoterMs: 10_000,
+  joiningMs: 600_000,
+  snapshotEntries: SNAPSHOT_ENTRIES,
+  snapshotLogBytes: SNAPSHOT_LOG_BYTES,
+  logTailEntries: LOG_TAIL_ENTRIES,
+};

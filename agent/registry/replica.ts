@@ -1,8 +1,9 @@
-import type { ReplicaOptions } from "./options.ts";
 import { DiskRoom } from "./disk-room.ts";
 import { DiskWatch } from "./disk-watch.ts";
+import { REPLICA_DEFAULTS, type ReplicaOptions } from "./options.ts";
 import { Participant, type ReplicaDeps } from "./participant.ts";
 import { copyHeld } from "./copy.ts";
+import { Exchange } from "./exchange.ts";
 import { foundingEntry, loadBeginning, recoveredBeginning } from "./start.ts";
 import { Watchers } from "./watch.ts";
 import { CONSENSUS, Complaints, METHOD } from "./wire.ts";
@@ -11,23 +12,9 @@ import { StoreDamaged, WriteFailed, type ClusterIdentity, type StoreDisk } from 
 import { AppError } from "#shared/errors/app-error.ts";
 import { assert } from "#shared/lib/assert.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import { LOG_TAIL_ENTRIES, SNAPSHOT_ENTRIES, SNAPSHOT_LOG_BYTES } from "#shared/lib/limits.ts";
 import type { Change, RegistryState } from "#shared/registry/state.ts";
 import { emptyState } from "#shared/registry/reduce.ts";
 import type { Command } from "#shared/registry/command.ts";
-
-const DEFAULTS: ReplicaOptions = {
-  tickMs: 100,
-  electionTicks: 10,
-  heartbeatTicks: 2,
-  submitMs: 10_000,
-  pullWaitMs: 1000,
-  deadVoterMs: 10_000,
-  joiningMs: 600_000,
-  snapshotEntries: SNAPSHOT_ENTRIES,
-  snapshotLogBytes: SNAPSHOT_LOG_BYTES,
-  logTailEntries: LOG_TAIL_ENTRIES,
-};
 
 /** How long a founder may need to become the leader of itself: a few writes to its disk. */
 const FOUND_MS = 30_000;
@@ -55,6 +42,7 @@ export class Replica implements Registry, Voting {
   readonly #options: ReplicaOptions;
   readonly #watchers: Watchers;
   readonly #complaints: Complaints;
+  readonly #exchange: Exchange;
   readonly #outside: Readonly<RegistryState> = emptyState();
   #part: Participant | null = null;
   #listens = false;
@@ -63,19 +51,16 @@ export class Replica implements Registry, Voting {
   #cluster: ClusterIdentity | null = null;
   /** How often a participation was ended from outside. */
   #stops = 0;
-  /** Whether the stores are being exchanged under the participation. */
-  #exchanging = false;
-  /** A recovery that was told as failed is on the disk all the same. */
-  #overtaken = false;
   #disk: { readonly room: DiskRoom; readonly watch: DiskWatch } | null = null;
   /** What is wrong with the store; what is in memory is served on. */
   #damage: StoreDamaged | null = null;
 
   constructor(deps: ReplicaDeps, options: Partial<ReplicaOptions> = {}) {
     this.#deps = deps;
-    this.#options = { ...DEFAULTS, ...options };
+    this.#options = { ...REPLICA_DEFAULTS, ...options };
     this.#watchers = new Watchers({ log: deps.log });
     this.#complaints = new Complaints({ log: deps.log });
+    this.#exchange = new Exchange(deps);
   }
 
   /**
@@ -101,7 +86,7 @@ export class Replica implements Registry, Voting {
 
   /** Fit for a watchdog: false when a restart may help. */
   healthy(): boolean {
-    return !this.#overtaken && (this.#disk?.watch.healthy() ?? true);
+    return !this.#exchange.overtaken && (this.#disk?.watch.healthy() ?? true);
   }
 
   /** Starts a new cluster with this agent as its only voter. Durable and writable when it resolves. */
@@ -243,14 +228,15 @@ export class Replica implements Registry, Voting {
    * process, which has not ended.
    */
   #mend(disk: StoreDisk): Promise<void> {
-    if (this.#overtaken) return Promise.resolve();
+    if (this.#exchange.overtaken) return Promise.resolve();
     return this.#alone(async () => {
       const part = this.#part;
       if (disk.failure !== null) part?.disk.fail(disk.failure);
       await part?.stop(this.#failed());
       try {
         await disk.reopen();
-        if (part === null || this.#part !== part || (await this.#wasOvertaken())) return;
+        if (part === null || this.#part !== part) return;
+        await this.#exchange.check(this.#cluster);
         await this.#begin(part.status().quarantined ? null : part.state);
         this.#deps.log.info(
           { applied: this.state.index },
@@ -263,34 +249,14 @@ export class Replica implements Registry, Voting {
     });
   }
 
-  /** One at a time, and never one after another's time: who asked for the second was told that it failed. */
-  async #alone<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#exchanging) throw this.#failed();
-    this.#exchanging = true;
-    try {
-      return await work();
-    } finally {
-      this.#exchanging = false;
-    }
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#exchange.alone(work, () => this.#failed());
   }
 
   /** The stores were not exchanged, as far as is known: back to the participation that was stopped for it. */
   async #goOn(former: Participant, error: unknown): Promise<void> {
     if (error instanceof WriteFailed) former.disk.fail(error);
     else await this.#begin(former.status().quarantined ? null : former.state);
-  }
-
-  /** Whether the write of a recovery that failed has reached the disk. Whoever goes on from there must begin as after a start. */
-  async #wasOvertaken(): Promise<boolean> {
-    const stored = await this.#deps.stores.identity.cluster();
-    if (stored?.incarnation === this.#cluster?.incarnation && stored?.lineage === this.#cluster?.lineage) {
-      return false;
-    }
-    this.#overtaken = true;
-    this.#onDamage(
-      new StoreDamaged("a recovery that failed is on the disk all the same", "restart this agent"),
-    );
-    return true;
   }
 
   #failed(): AppError {
