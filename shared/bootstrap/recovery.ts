@@ -109,13 +109,15 @@ export function chooseCopy(
     throw new AppError("config_error", { field: "recovery_filename", rule });
   }
   const clusterId = file?.clusterId ?? own?.clusterId ?? onlyCluster(copies);
+  const members = witnesses.filter((witness) => clusterId === null || witness.clusterId === clusterId);
+  if (own?.leader === true) throw refused("this host's own cluster has a leader; it is not lost");
+  refuseWhileAlive(members);
   const first = file ?? copies.find((copy) => copy.clusterId === clusterId);
   if (first === undefined) throw nothingFound(survey, request);
   const { chosen, others, leftOut } = ofOneKind(first, copies);
-  if (own?.leader === true) throw refused("this host's own cluster has a leader; it is not lost");
-  refuseWhileAlive(chosen, witnesses);
+  refuseRecovered(chosen, members);
   refuseOtherName(chosen, request.clusterName);
-  const foreign = witnesses.filter((witness) => witness.clusterId !== clusterId);
+  const foreign = witnesses.filter((witness) => !members.includes(witness));
   const named = foreign.map((one) => `${one.where} belongs to another cluster, ${one.clusterId}`);
   const newest = Math.max(chosen.incarnation, own?.incarnation ?? 0);
   return {
@@ -180,17 +182,21 @@ function isApart(a: CopyInfo, b: CopyInfo): boolean {
   return known && a.incarnation === b.incarnation && a.lineage !== b.lineage;
 }
 
-function refuseWhileAlive(chosen: CopyInfo, witnesses: readonly Witness[]): void {
-  for (const { where, clusterId, incarnation, leader, recovering } of witnesses) {
-    if (clusterId !== chosen.clusterId) continue;
+/** Before anything else: where a leader is known no copy is given, and that none was found would mislead. */
+function refuseWhileAlive(members: readonly Witness[]): void {
+  for (const { where, leader, recovering } of members) {
     if (leader) throw refused(`${where} knows a leader of the cluster; it is not lost: join it`);
     if (recovering) throw refused(`${where} is recovering the cluster at this moment; join it once it has`);
-    if (incarnation > chosen.incarnation) {
-      throw refused(
-        `the cluster was recovered already, as ${where} of its incarnation ${incarnation} says; join it with node.identity.uid`,
-      );
-    }
   }
+}
+
+function refuseRecovered(chosen: CopyInfo, members: readonly Witness[]): void {
+  const later = members.find(({ incarnation }) => incarnation > chosen.incarnation);
+  if (later === undefined) return;
+  const { where, incarnation } = later;
+  throw refused(
+    `the cluster was recovered already, as ${where} of its incarnation ${incarnation} says; join it with node.identity.uid`,
+  );
 }
 
 /** A cluster may be named so that none other is recovered by mistake. Case and a trailing dot mean nothing in a DNS name. */

@@ -457,6 +457,16 @@ describe("refused, and nothing is changed", () => {
     expect(host.group.replica.status().leader).not.toBeNull();
   });
 
+  test("on a fresh host, while an agent that was named knows a leader", async () => {
+    const other = await survivor(2);
+    await other.recover(ANONYMOUS);
+    const fresh = await ruins.host(9);
+    expect(await fresh.recover(request({ nodes: [other.address] }))).toMatchObject({
+      name: "error",
+      failure: { ...action, details: { message: expect.stringContaining("knows a leader") as string } },
+    });
+  });
+
   test("when a member lives in a later incarnation, though that has lost its leader", async () => {
     const host = await survivor(1);
     const entries = await history();
@@ -615,6 +625,20 @@ describe("interrupted or failed, this host is what it was", () => {
     await host.recover(body);
     expect(zonesOf(host)).toEqual(["zone-1", "zone-2"]);
     expect(host.identity).toMatchObject({ incarnation: 2, uid: 1 });
+  });
+
+  test("what is on the disk counts, though going on from there failed", async () => {
+    const other = await survivor(2, ["zone-2"]);
+    const fresh = await ruins.host(9);
+    const { cluster } = fresh.group;
+    const recover = cluster.recover.bind(cluster);
+    cluster.recover = async (...args) => {
+      await recover(...args);
+      throw new Error("no election was won");
+    };
+    expect(await fresh.recover(request({ nodes: [other.address] }))).toMatchObject({ name: "completed" });
+    expect(fresh.identity).toMatchObject({ clusterId: "c1", incarnation: 2 });
+    expect(zonesOf(fresh)).toEqual(["zone-1", "zone-2"]);
   });
 
   test("on a fresh host nothing is left behind", async () => {

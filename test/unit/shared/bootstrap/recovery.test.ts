@@ -108,6 +108,11 @@ describe("refused while the cluster is not lost", () => {
     expect(refusal(seen)).toMatch(/^action: 10\.0\.0\.3 knows a leader/);
   });
 
+  test("somebody knows a leader, and gave no copy for that reason", () => {
+    const seen = survey([], { witnesses: [witness("10.0.0.3", { leader: true })] });
+    expect(refusal(seen, { nodes: ["10.0.0.3"] })).toMatch(/^action: 10\.0\.0\.3 knows a leader/);
+  });
+
   test("this host knows one", () => {
     const own = { clusterId: "c1", incarnation: 1, leader: true };
     expect(refusal(survey([STORE], { own }))).toMatch(/^action: .*has a leader/);
