@@ -89,7 +89,11 @@ export async function startAgent(config: Config, { log }: { readonly log: Log })
   const { self, departure } = api;
   keepBackups(base, group, api);
   stack.use(
-    speakForItself({ ...group.deps, inventory: host.inventory, self, departure }, group, api.bootstrap),
+    speakForItself(
+      { ...group.deps, ...socketsOf(config), inventory: host.inventory, self, departure },
+      group,
+      api.bootstrap,
+    ),
   );
   stack.defer(() => group.replica.handOver(HAND_OVER_MS_MAX));
 
@@ -179,8 +183,7 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
     { inventory, clock, log: part("backup") },
     { host: config.name, softwareVersion: SOFTWARE_VERSION },
   );
-  const folder = socketDirectory(config);
-  const sockets = folder === undefined ? {} : { socketDirectory: folder };
+  const sockets = socketsOf(config);
   const bootstrap = stack.use(
     buildBootstrap({ ...group.deps, ...sockets, inventory, passwords, scram, proofs, backups, self }, group),
   );
@@ -311,6 +314,12 @@ function untilRetired(bootstrap: BootstrapDriver, self: MemberId): Promise<void>
 /** The peer id that this host may never use again; null when there is none. */
 function retiredPeer(state: BootstrapState): MemberId | null {
   return state.name === "idle" ? (state.retired ?? null) : null;
+}
+
+/** What the cluster is told of this agent's unix socket. */
+function socketsOf(config: Config): { readonly socketDirectory?: string } {
+  const folder = socketDirectory(config);
+  return folder === undefined ? {} : { socketDirectory: folder };
 }
 
 async function ensureFolder(path: string, mode: number): Promise<void> {

@@ -150,20 +150,24 @@ export function speakForItself(
     readonly self: MemberSelf;
     /** The one that the API knows; one of its own when left out. */
     readonly departure?: Departure;
-  },
+  } & Pick<BootstrapDeps, "socketDirectory">,
   group: Group,
   bootstrap: BootstrapDriver,
 ): AsyncDisposable {
   const { clock, part, inventory, self, departure = buildDeparture(deps, group, bootstrap) } = deps;
   const { membership, replica } = group;
   const log = part("bootstrap");
+  const sockets = deps.socketDirectory === undefined ? {} : { socketDirectory: deps.socketDirectory };
   const stack = new AsyncDisposableStack();
   const announcer = stack.use(
     new Announcer({
       registry: replica,
       clock,
       log,
-      own: () => (bootstrap.state.name === "completed" ? { ...self, ...sizesOf(inventory.current()) } : null),
+      own: () =>
+        bootstrap.state.name === "completed"
+          ? { ...self, ...sizesOf(inventory.current()), ...sockets }
+          : null,
     }),
   );
   announcer.start();

@@ -14,6 +14,8 @@ export interface OwnFacts {
   /** Main memory, and size of the file system under the bigstore. Bytes; absent when they are not known now. */
   readonly memoryBytes?: number;
   readonly flashBytes?: number;
+  /** Where its unix socket is, where that is a folder for the whole host. A joiner must have the same one. */
+  readonly socketDirectory?: string;
 }
 
 /**
@@ -49,7 +51,8 @@ export function announcement(
     sameSet(record.api_urls, own.apiUrls) &&
     record.software_version === own.softwareVersion &&
     sameSize(record.memory_bytes, own.memoryBytes) &&
-    sameSize(record.flash_bytes, own.flashBytes);
+    sameSize(record.flash_bytes, own.flashBytes) &&
+    record.socket_directory === own.socketDirectory;
   if (!same) {
     return {
       type: "member.update",
@@ -59,6 +62,9 @@ export function announcement(
       software_version: own.softwareVersion,
       ...(own.memoryBytes === undefined ? {} : { memory_bytes: own.memoryBytes }),
       ...(own.flashBytes === undefined ? {} : { flash_bytes: own.flashBytes }),
+      ...(record.socket_directory === own.socketDirectory
+        ? {}
+        : { socket_directory: own.socketDirectory ?? "" }),
     };
   }
   return record.status === "joining" ? { type: "member.activate", peer: own.peer } : null;

@@ -152,6 +152,8 @@ export const Command = Type.Union([
     software_version: Type.Optional(Type.String({ maxLength: 64 })),
     memory_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
     flash_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** Empty: it has none any more. */
+    socket_directory: Type.Optional(Type.String({ maxLength: 256 })),
   }),
   /** What an administrator may change of a member. A rack can be given once. */
   Type.Object({

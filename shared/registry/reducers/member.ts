@@ -61,8 +61,11 @@ export const updateMember: Reducer<"member.update"> = (state, command) => {
   const { peer, mesh_addrs, api_urls, software_version, memory_bytes, flash_bytes } = command;
   const known = state.members.get(peer);
   if (known === undefined) return refuseAbsent(state, peer);
+  const { socket_directory: before, ...others } = known;
+  const folder = command.socket_directory ?? before ?? "";
   state.members.set(peer, {
-    ...known,
+    ...others,
+    ...(folder === "" ? {} : { socket_directory: folder }),
     mesh_addrs: mesh_addrs ?? known.mesh_addrs,
     api_urls: api_urls ?? known.api_urls,
     software_version: software_version ?? known.software_version,

@@ -77,6 +77,18 @@ test.each<[string, Member, Partial<OwnFacts>, object | null]>([
   expect(announcement(record, { ...OWN, ...sizes })).toEqual(told === null ? null : { ...UPDATE, ...told });
 });
 
+test.each<[string, string | undefined, string | undefined, string | null]>([
+  ["the same folder", "/run/muster", "/run/muster", null],
+  ["none, as before", undefined, undefined, null],
+  ["another folder", "/run/muster", "/run/other", "/run/other"],
+  ["a first one", undefined, "/run/muster", "/run/muster"],
+  ["none any more", "/run/muster", undefined, ""],
+])("tells where its socket is: %s", (_what, recorded, now, told) => {
+  const record = recorded === undefined ? RECORD : { ...RECORD, socket_directory: recorded };
+  const own = now === undefined ? OWN : { ...OWN, socketDirectory: now };
+  expect(announcement(record, own)).toEqual(told === null ? null : { ...UPDATE, socket_directory: told });
+});
+
 test("a host's sizes are those of its facts, in whole bytes", () => {
   const folder = { path: "/x", free: 1, filesystem: null, device: null, mount_point: null, rotational: null };
   const facts = makeFacts({

@@ -442,6 +442,11 @@ describe("members", () => {
       mesh_addrs: [],
       software_version: "9",
     });
+    log.must({ type: "member.update", peer: "peer-2", socket_directory: "/run/a" });
+    log.must({ type: "member.update", peer: "peer-2", software_version: "10" });
+    expect(log.state.members.get("peer-2")).toMatchObject({ socket_directory: "/run/a", mesh_addrs: [] });
+    log.must({ type: "member.update", peer: "peer-2", socket_directory: "" });
+    expect(log.state.members.get("peer-2")).not.toHaveProperty("socket_directory");
   });
 
   test("leave a tombstone and a free name, but no free uid; their registered node stays", () => {
