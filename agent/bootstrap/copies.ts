@@ -20,11 +20,10 @@ import type { ClusterIdentity, IdentityStore } from "#agent/ports/store.ts";
 import type { StrangerChannel } from "#agent/ports/transport.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import { JOIN_CONVERSATION_MS_MAX } from "#shared/lib/limits.ts";
 import type { ClusterInfo, User } from "#shared/registry/state.ts";
 
-/** Longest the asker may take for one message; the transport ends the whole conversation. Milliseconds. */
-const ASKER_MS_MAX = JOIN_CONVERSATION_MS_MAX;
+/** Longest the asker may take for one message; its proof costs it a password hash. Milliseconds. */
+const ASKER_MS_MAX = 10_000;
 /** How long the users of the own copy are believed before they are read from the disk again. Milliseconds. */
 const USERS_MS = 60_000;
 
