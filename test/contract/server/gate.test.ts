@@ -19,7 +19,16 @@ async function get(url: string, headers: Record<string, string> = {}, remoteAddr
 /** Adds a user who may only look: there is no command for that yet, so it is put into the state itself. */
 function addViewer(name: string, password: string): void {
   const verifier = api.passwords.verifier(password);
-  api.registry.state.users.set(name, { uid: 2, name, role: "viewer", verifier, createdAt: api.clock.now(), passwordAt: api.clock.now(), displayName: "", emailAlerts: false });
+  api.registry.state.users.set(name, {
+    uid: 2,
+    name,
+    role: "viewer",
+    verifier,
+    createdAt: api.clock.now(),
+    passwordAt: api.clock.now(),
+    displayName: "",
+    emailAlerts: false,
+  });
 }
 
 const ZONE = { method: "POST", url: "/api/v1/zone", payload: { name: "z" } } as const;
