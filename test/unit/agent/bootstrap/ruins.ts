@@ -159,7 +159,8 @@ export class Host {
         meshAddrs: listening,
       },
     };
-    this.group = buildGroup(deps, { starts, raft: {} });
+    // Elections take a fraction of the time that a recovery gives them, on a busy machine too.
+    this.group = buildGroup(deps, { starts, raft: { tickMs: 20 } });
     this.group.membership.start();
     this.#disk = this.group.replica.watchDisk(stores.disk, { reserveBytes: 1000 });
     this.bootstrap = buildBootstrap(deps, this.group, {
