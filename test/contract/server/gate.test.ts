@@ -61,6 +61,24 @@ describe("in a cluster", () => {
     expect(done.statusCode).toBe(200);
   });
 
+  test("a member that recovers its cluster is one all the while", async () => {
+    const { state } = api.bootstrap;
+    if (state.name !== "completed") throw new Error("it is no member");
+    const { name: _name, ...how } = state;
+    const { startedAt } = how;
+    for (const name of ["initiated", "running"] as const) {
+      api.bootstrap.state = {
+        name,
+        action: "recover_cluster",
+        attempt: 2,
+        startedAt,
+        member: { ...how, incarnation: 1 },
+      };
+      expect((await get("/v1/bootstrap", {}, "127.0.0.1")).statusCode).toBe(401);
+      expect((await get("/api/v1/registry/node", ADMIN)).statusCode).toBe(200);
+    }
+  });
+
   test("callers on a loopback address need credentials like everybody", async () => {
     expect((await get("/muster/v1/status", {}, "127.0.0.1")).statusCode).toBe(401);
   });
