@@ -240,6 +240,12 @@ describe("an opening that is not of this version", () => {
     });
   });
 
+  test("another version is refused, though all that is known of it fits", async () => {
+    bed.strangers.meddle = ({ count, body }) => (count === 0 ? { ...(body as object), v: 3 } : body);
+    await joiner.driver.start("join_cluster", JOIN);
+    expect(await joiner.settled()).toMatchObject({ failure: { code: "node_config_mismatch" } });
+  });
+
   test.each<[string, Wire]>([
     ["this version without the rest", { v: 2 }],
     ["an unknown question", { v: 2, ask: "password" }],
