@@ -96,3 +96,16 @@ export async function burn(agent: AgentProcess): Promise<void> {
   await agent.stop("SIGKILL");
   await rm(agent.dir, { recursive: true, force: true });
 }
+
+/** Waits until a host is out of its cluster and answers under another peer id than there; why it says that it is out. */
+export async function untilOut(agent: AgentProcess, formerPeer: string): Promise<string> {
+  let reason = "";
+  await agent.until("is idle under another peer id", async () => {
+    const { status, json } = await agent.call("/muster/v1/mesh");
+    if (status !== 200 || json.peer_id === formerPeer) return false;
+    const now = await statusOf(agent);
+    reason = now.reason ?? "";
+    return now.state === "idle";
+  });
+  return reason;
+}

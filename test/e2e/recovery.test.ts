@@ -10,8 +10,8 @@ import {
   burn,
   membersOf,
   nodesOf,
-  statusOf,
   stepsOf,
+  untilOut,
   untilOver,
   untilWhole,
   type BootstrapStatus,
@@ -56,6 +56,10 @@ async function zonesAt(agent: AgentProcess): Promise<{ id: number; name: string 
 
 async function uidOf(agent: AgentProcess): Promise<number> {
   return Number((await agent.get("/v1/bootstrap")).json.local_node_info.uid);
+}
+
+async function peerOf(agent: AgentProcess): Promise<string> {
+  return String((await agent.call("/muster/v1/mesh")).json.peer_id);
 }
 
 async function incarnationAt(agent: AgentProcess): Promise<number> {
@@ -181,6 +185,7 @@ test("five members, two disks left: the better copy is elsewhere, and its holder
   await behind.stop("SIGKILL");
   await write(ahead, "zone 2");
   const uid = await uidOf(ahead);
+  const peer = await peerOf(ahead);
   await Promise.all([...lost, leader].map(burn));
   await behind.start();
 
@@ -189,9 +194,9 @@ test("five members, two disks left: the better copy is elsewhere, and its holder
   expect((await zonesAt(behind)).map(({ name }) => name)).toEqual(["zone 1", "zone 2"]);
 
   // Whoever lives in the past hears of it, says so, and comes back by its uid.
-  await ahead.until("is out", async () => (await ahead.bootstrapState()) === "idle");
-  expect((await statusOf(ahead)).reason).toMatch(/recovered/);
-  expect((await statusOf(ahead)).reason).toContain(String(uid));
+  expect(await untilOut(ahead, peer)).toContain(
+    `recovered without this host (incarnation 2); join it again with node.identity.uid ${uid}`,
+  );
   await write(behind, "zone 3");
   await rejoins(ahead, uid, behind);
   expect((await zonesAt(ahead)).map(({ name }) => name)).toEqual(["zone 1", "zone 2", "zone 3"]);
@@ -201,14 +206,14 @@ test("a straggler comes back after the recovery with its old disk: it takes part
   const agents = await clusterWith(3);
   const [survivor, straggler, burnt] = agents;
   const uid = await uidOf(straggler);
+  const peer = await peerOf(straggler);
   await straggler.stop("SIGKILL");
   await burn(burnt);
   expect(await recover(survivor)).toMatchObject({ state: "completed" });
   await write(survivor, "in the new one");
 
   await straggler.start();
-  await straggler.until("is out", async () => (await straggler.bootstrapState()) === "idle");
-  expect((await statusOf(straggler)).reason).toMatch(/recovered/);
+  expect(await untilOut(straggler, peer)).toContain("recovered without this host");
   expect((await straggler.call("/muster/v1/members")).status).toBe(503);
   await rejoins(straggler, uid, survivor);
   await expectKept([survivor, straggler], 3);

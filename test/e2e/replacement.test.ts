@@ -7,7 +7,7 @@ import {
   configure,
   membersOf,
   nodesOf,
-  statusOf,
+  untilOut,
   untilOver,
   untilWhole,
   type MemberView,
@@ -124,8 +124,7 @@ test("a dead host's place is taken by its uid: rack, registration and vote go ov
   expect((await winner.get("/v1/cluster/check")).json.cluster_test_result).toBe(true);
 
   await dead.start();
-  await dead.until("is out", async () => (await dead.bootstrapState()) === "idle");
-  expect((await statusOf(dead)).reason).toContain("was removed");
+  expect(await untilOut(dead, member.peer)).toContain("was removed");
   expect((await asked.post("/api/v1/zone", { name: "after" })).status).toBe(200);
   expect(await membersOf(asked)).toHaveLength(3);
   await dead.stop();
