@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 import { canonicalAddress, hostCandidates, meshCandidates } from "./addresses.ts";
 import { tryFolder } from "./check-folder.ts";
@@ -43,13 +43,13 @@ export async function preflight(
   }
   return {
     member: flashBytes === null ? member : { ...member, flash_bytes: flashBytes },
-    chosen: Object.keys(request.paths).length === 0 ? {} : { paths },
+    chosen: Object.keys(request.paths).length === 0 && request.bigstore.enabled !== true ? {} : { paths },
   };
 }
 
 /**
  * This host as a member, and its storage folders, by what is known without looking at any disk. Throws config_error when the request
- * contradicts the host: addresses that are not its own or are none, one folder for two purposes, a bigstore without a folder.
+ * contradicts the host: addresses that are not its own or are none, one folder for two purposes.
  */
 export function fit(
   deps: HostDeps,
@@ -134,15 +134,12 @@ function preferring(addr: string, multiaddrs: readonly string[]): string[] {
 
 function pathsOf(deps: Pick<BootstrapDeps, "inventory">, request: BootstrapRequest): StoragePaths {
   const defaults = deps.inventory.paths();
+  const persistent = request.paths.persistent ?? defaults.persistent;
   const paths: StoragePaths = {
-    persistent: request.paths.persistent ?? defaults.persistent,
+    persistent,
     ephemeral: request.paths.ephemeral ?? defaults.ephemeral,
-    bigstore: request.paths.bigstore ?? defaults.bigstore,
+    bigstore: request.paths.bigstore ?? defaults.bigstore ?? enabledBigstore(request, persistent),
   };
-  if (request.bigstore.enabled === true && paths.bigstore === null) {
-    const rule = "is required with node.bigstore_enabled: this host has no folder for it configured";
-    throw new AppError("config_error", { field: "node.paths.bigstore_path", rule });
-  }
   const taken = new Map<string, string>();
   for (const kind of KINDS) {
     const path = paths[kind];
@@ -155,6 +152,11 @@ function pathsOf(deps: Pick<BootstrapDeps, "inventory">, request: BootstrapReque
     taken.set(resolve(path), kind);
   }
   return paths;
+}
+
+/** Public scripts enable the bigstore and name no folder for it: then it lies beside the persistent one, as the vendor's does. */
+function enabledBigstore({ bigstore }: BootstrapRequest, persistent: string): string | null {
+  return bigstore.enabled === true ? join(dirname(persistent), "flash") : null;
 }
 
 /** Resolves with the size of the file system under the bigstore; null without one, or when that cannot be known. */

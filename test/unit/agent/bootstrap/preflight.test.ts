@@ -65,7 +65,6 @@ describe("storage folders", () => {
   test.each<[string, string, Partial<BootstrapRequest>]>([
     ["one folder for two purposes", "ephemeral_path", { paths: { persistent: "/x", ephemeral: "/x/" } }],
     ["the bigstore among the others", "bigstore_path", { paths: { ephemeral: "/x", bigstore: "/x/y/.." } }],
-    ["a bigstore without a folder", "bigstore_path", { bigstore: { enabled: true } }],
   ])("%s: refused at once", async (_what, field, more) => {
     const error = { kind: "config_error", facts: { field: `node.paths.${field}` } };
     await expect(preflight(host.deps, { ...CREATE, ...more }, never)).rejects.toMatchObject(error);
@@ -76,6 +75,14 @@ describe("storage folders", () => {
   test("one of the configured folders counts, too", () => {
     const body = { ...CREATE, paths: { bigstore: host.paths.persistent } };
     expect(() => fit(host.deps, body)).toThrow("node.paths.bigstore_path: must not be the persistent path");
+  });
+
+  test("a bigstore that is enabled without a folder lies beside the persistent one", async () => {
+    const persistent = join(dir, "persist");
+    const body = { ...CREATE, paths: { persistent }, bigstore: { enabled: true } };
+    const { chosen } = await preflight(host.deps, body, never);
+    expect(chosen.paths?.bigstore).toBe(join(dir, "flash"));
+    expect(await readdir(dir)).toContain("flash");
   });
 
   test("the size of the file system under the bigstore is the host's flash", async () => {
