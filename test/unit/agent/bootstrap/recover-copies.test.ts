@@ -223,9 +223,13 @@ describe("a round of questions", () => {
     peer: null,
     find,
   });
-  const round = (targets: readonly Target[], signal = NEVER): Promise<Round> => {
+  const round = (
+    targets: readonly Target[],
+    signal = NEVER,
+    clusterId: string | null = null,
+  ): Promise<Round> => {
     const transport = strangers.transportOf(ASKER, []);
-    const options = { credentials: ADMIN, clusterId: null, asked: new Set([ASKER]) };
+    const options = { credentials: ADMIN, clusterId, asked: new Set([ASKER]) };
     return askAround({ transport, scram, clock, log, self: ASKER }, targets, options, signal);
   };
   const hang = (): Promise<never> => new Promise(() => undefined);
@@ -239,6 +243,18 @@ describe("a round of questions", () => {
   test("does not ask this host itself", async () => {
     const { heard } = await round([target("self", () => Promise.resolve(addressesOf(ASKER)))]);
     expect(heard).toEqual([]);
+  });
+
+  test("nobody of another cluster is given a proof of this one's password", async () => {
+    const said: string[] = [];
+    strangers.meddle = ({ from, body }) => {
+      if (from === ASKER) said.push(JSON.stringify(body));
+      return body;
+    };
+    const { heard, unseen } = await round([target("a")], NEVER, "another");
+    expect(heard).toMatchObject([{ head: null, reply: { cluster_id: "c1" } }]);
+    expect(unseen).toEqual([]);
+    expect(said).toHaveLength(1);
   });
 
   test("who does not answer costs the others nothing, and is noted with the cause", async () => {

@@ -252,9 +252,14 @@ describe("a holder that lies", () => {
     ["pieces of a byte", (piece) => ({ ...piece, data: "AA==", packed_bytes: 2 * COPY_PIECE_BYTES })],
     ["nothing of the kind", () => "what?"],
   ])("%s: it is passed over, and named", async (_what, lie) => {
-    const host = await liar(lie);
+    let pieces = 0;
+    const host = await liar((piece) => {
+      pieces += 1;
+      return lie(piece);
+    });
     const plan = await planOf(host, request());
     expect(plan.chosen.source).toBe("store");
+    expect(pieces).toBe(1); // It gets no second chance, and cannot keep the asker busy.
     expect(plan.losses.join()).toContain("tnt2");
     await host.recover(request());
     expect(zonesOf(host)).toEqual(["zone-1"]);
