@@ -154,7 +154,7 @@ test("all are dead and only a backup is left: an empty host recovers from the fi
   const agents = await clusterWith(5);
   const [first, second, third] = agents;
   const uids = await Promise.all(agents.map(uidOf));
-  const saved = await third.get("/muster/v1/backup");
+  const saved = await third.get("/muster/v1/backup?consistency=linearizable");
   expect(saved.status).toBe(200);
   await write(first, "after the backup");
   await Promise.all(agents.map(burn));
