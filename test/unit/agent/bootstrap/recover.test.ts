@@ -13,6 +13,7 @@ import type { Wire } from "#agent/ports/transport.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import type { BootstrapState } from "#shared/bootstrap/machine.ts";
 import type { RecoveryPlan } from "#shared/bootstrap/recovery.ts";
+import { AppError } from "#shared/errors/app-error.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { RECOVERY_INDEX_GAP } from "#shared/lib/limits.ts";
 import { openMemoryStores } from "#test/support/memory-store.ts";
@@ -462,6 +463,16 @@ describe("refused, and nothing is changed", () => {
     expect(host.group.replica.status().leader).not.toBeNull();
   });
 
+  test("within the time of an election after this host heard of a leader", async () => {
+    const host = await survivor(1);
+    const status = host.group.replica.status.bind(host.group.replica);
+    let elected = false;
+    host.group.replica.status = () => ({ ...status(), ageMs: 4800, leader: elected ? "peer-3" : null });
+    const rehearsal = host.rehearse(ANONYMOUS);
+    setImmediate(() => (elected = true));
+    expect(await rehearsal).toMatchObject({ ok: false, failure: action });
+  });
+
   test("on a fresh host, while an agent that was named knows a leader", async () => {
     const other = await survivor(2);
     await other.recover(ANONYMOUS);
@@ -639,9 +650,12 @@ describe("interrupted or failed, this host is what it was", () => {
     const recover = cluster.recover.bind(cluster);
     cluster.recover = async (...args) => {
       await recover(...args);
-      throw new Error("no election was won");
+      throw new AppError("quorum_lost", { leader: null, missing: [] });
     };
-    expect(await fresh.recover(request({ nodes: [other.address] }))).toMatchObject({ name: "completed" });
+    const body = request({ nodes: [other.address], maxRetries: 1 });
+    expect(await fresh.recover(body)).toMatchObject({ name: "completed" });
+    const steps = fresh.bootstrap.steps.map(({ name }) => name);
+    expect(steps).toEqual(["preflight", "survey", "backup", "write", "start"]); // It was not tried again.
     expect(fresh.identity).toMatchObject({ clusterId: "c1", incarnation: 2 });
     expect(zonesOf(fresh)).toEqual(["zone-1", "zone-2"]);
   });
