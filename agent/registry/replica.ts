@@ -43,7 +43,8 @@ export class Replica implements Registry, Voting {
   readonly #watchers: Watchers;
   readonly #complaints: Complaints;
   readonly #exchange: Exchange;
-  readonly #outside: Readonly<RegistryState> = emptyState();
+  /** What is read while there is no participation: what the last one left, until the cluster is forgotten. */
+  #outside: Readonly<RegistryState> = emptyState();
   #part: Participant | null = null;
   #listens = false;
   #seq = 0;
@@ -154,9 +155,10 @@ export class Replica implements Registry, Voting {
     await part.lead(FOUND_MS);
   }
 
-  /** Ends the participation; the disk keeps everything. Waiting callers are told not_in_cluster, or outcome_unknown. */
+  /** Ends the participation; disk and readers keep what there is. Waiting callers are told not_in_cluster, or outcome_unknown. */
   async stop(): Promise<void> {
     const part = this.#part;
+    this.#outside = this.state;
     this.#part = null;
     this.#stops += 1;
     await part?.stop(new AppError("not_in_cluster", {}));
@@ -166,6 +168,7 @@ export class Replica implements Registry, Voting {
   async forget(): Promise<void> {
     await this.stop();
     await this.#deps.stores.forgetCluster();
+    this.#outside = emptyState();
     this.#watchers.reset(0);
   }
 

@@ -320,3 +320,15 @@ describe("handing over", () => {
     await replicas.wait(replicas.host(1).replica.handOver(5000), 100);
   });
 });
+
+test("who takes no part any more shows what it knew, not an empty registry, until it forgets the cluster", async () => {
+  const replicas = await Replicas.form(1);
+  const { replica } = replicas.host(1);
+  await replicas.zone(replicas.host(1), "kept");
+  const { index } = replica.state;
+  await replicas.wait(replica.stop());
+  expect([replica.state.index, replica.state.zones.size]).toEqual([index, 1]);
+  expect(replica.status()).toMatchObject({ leader: null, quorum: false });
+  await replicas.wait(replica.forget());
+  expect([replica.state.index, replica.state.cluster]).toEqual([0, null]);
+});
