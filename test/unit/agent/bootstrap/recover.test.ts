@@ -17,7 +17,7 @@ import { AppError } from "#shared/errors/app-error.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import { RECOVERY_INDEX_GAP } from "#shared/lib/limits.ts";
 import { openMemoryStores } from "#test/support/memory-store.ts";
-import type { RegistryLog } from "#test/support/registry-log.ts";
+import { makeMember, type RegistryLog } from "#test/support/registry-log.ts";
 
 const ANONYMOUS = request({ credentials: { username: "", password: "" } });
 const BY = { by: "admin", timeoutMs: 5000 } as const;
@@ -422,6 +422,21 @@ describe("from a backup", () => {
     const fresh = await ruins.host(9);
     expect(await fresh.recover({ ...ANONYMOUS, recoveryFilename: "none" })).toMatchObject({
       failure: { code: "path_error" },
+    });
+  });
+
+  test("members whom only this host's own copy knows are asked as well: one may live in a later incarnation", async () => {
+    const recoveryFilename = await backup([], join(dir, "copy.muster"));
+    const entries = await history((log) => {
+      log.must({ type: "member.add", member: makeMember(8) });
+      log.must({ type: "member.activate", peer: "peer-8" });
+    });
+    const commit = entries.length;
+    const host = await ruins.host(2, { entries, commit });
+    await ruins.host(8, { entries, commit, identity: { incarnation: 2, lineage: "x" } });
+    expect(named(await host.recover({ ...ANONYMOUS, recoveryFilename }))).toMatchObject({
+      code: "config_error",
+      details: { field: "action" },
     });
   });
 
