@@ -119,7 +119,11 @@ export class SimHost {
     const stores: typeof opened = {
       ...opened,
       recover: (recovered) => {
-        world.recovers(this, recovered);
+        try {
+          world.recovers(this, recovered);
+        } catch (error) {
+          world.defect(error); // To the agent it would be a recovery that failed, to be tried again.
+        }
         return opened.recover(recovered);
       },
     };
