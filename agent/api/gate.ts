@@ -25,7 +25,10 @@ export interface Gate {
   readonly auth: "open" | "once_member" | "read" | "write";
   /** `quorum`: a write; refused at once with 503 when this agent knows that it cannot succeed. */
   readonly needs: "quorum" | "nothing";
-  /** `bootstrap`: before this agent is in a cluster, only callers on this host and those in bootstrap.allow_from. */
+  /**
+   * `bootstrap`: before this agent is in a cluster, only callers on this host and those in bootstrap.allow_from; afterwards, as a member
+   * can be told to recover its cluster, only administrators.
+   */
   readonly callers?: "bootstrap";
   /**
    * With `bootstrap.open_status` a caller on this host that sends no credentials is let in as nobody, once this agent is in a cluster,
@@ -138,8 +141,8 @@ export class GateKeeper {
   }
 
   #enter(request: FastifyRequest, gate: Gate, principal: Principal | null): void {
-    if (gate.auth === "write" && principal?.role !== "admin")
-      throw new AppError("forbidden", { needs: "write" });
+    const adminsOnly = gate.auth === "write" || (gate.callers === "bootstrap" && principal !== null);
+    if (adminsOnly && principal?.role !== "admin") throw new AppError("forbidden", { needs: "write" });
     const { quorum, quarantined, halted, diskFull } = this.#queries.status();
     // Damaged facts are no answer, not even as old ones.
     if (gate.before === "member" && quarantined) throw this.#quorumLost(halted ?? undefined);

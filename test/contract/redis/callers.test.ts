@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { FakeApi } from "#test/support/fake-api.ts";
+import { ADMIN, FakeApi, VIEWER } from "#test/support/fake-api.ts";
 
 import { SMALLEST } from "./requests.ts";
 
@@ -71,6 +71,20 @@ describe("who may start a bootstrap", () => {
   test("looking is for everybody, before there is a cluster", async () => {
     const answer = await api.app.inject({ method: "GET", url: "/v1/bootstrap", remoteAddress: "10.0.0.1" });
     expect(answer.statusCode).toBe(200);
+  });
+
+  test.each([
+    "/v1/bootstrap/recover_cluster",
+    "/v1/boostrap/recover_cluster",
+    "/bootstrap/recover_cluster",
+    "/v1/bootstrap/validate/recover_cluster",
+  ])("on a member only an administrator: %s", async (path) => {
+    await api.createCluster();
+    await api.addViewer();
+    const refused = await post(path, {}, VIEWER);
+    expect([refused.statusCode, refused.json().error_code]).toEqual([403, "forbidden"]);
+    expect(api.bootstrap.started).toEqual([]);
+    expect((await post(path, {}, ADMIN)).statusCode).not.toBe(403);
   });
 
   test("a page of another site cannot start one through this host's browser", async () => {
