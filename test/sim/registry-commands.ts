@@ -35,7 +35,7 @@ export function randomCommand(prng: Prng): Command {
       ...(prng.chance(0.5) ? { rack_id: rack(prng) } : { max_listeners: n() }),
     }),
     () => ({ type: "member.update", peer, memory_bytes: 3200 + n(), flash_bytes: 3200 + n() }),
-    () => ({ type: "token.create", id, keys: KEYS, ttl_ms: 1000, created_by: "a", note: "" }),
+    () => ({ type: "token.create", id, keys: KEYS, ttl_ms: 1000, created_by: account, note: "" }),
     () => (prng.chance(0.3) ? { type: "token.revoke", id } : { type: "member.activate", peer }),
     () => ({ type: "user.create", name: account, role, verifier: VERIFIER }),
     () => ({ type: "user.update", name: prng.chance(0.3) ? "admin@example.com" : account, role }),

@@ -34,6 +34,7 @@ interface Account {
 interface Permit {
   readonly id: string;
   readonly until: number;
+  readonly maker: string;
   readonly user: string | null;
 }
 
@@ -157,6 +158,9 @@ export class RegistryOracle {
         const loses = command.type === "user.delete" || command.role === "viewer";
         if (loses && known.admin && !others.some(({ admin }) => admin)) return no("change_refused");
         this.accounts = others;
+        if (command.type === "user.delete" || (loses && known.admin)) {
+          this.permits = this.permits.filter(({ maker, user }) => maker !== known.name || user !== null);
+        }
         if (command.type === "user.delete") return say();
         const admin = command.role === undefined ? known.admin : command.role === "admin";
         this.accounts.push({ ...known, admin });
@@ -165,7 +169,7 @@ export class RegistryOracle {
       case "token.create": {
         if (this.permits.some(({ id }) => id === command.id)) return no("bad_request");
         const until = this.now + command.ttl_ms;
-        this.permits.push({ id: command.id, until, user: null });
+        this.permits.push({ id: command.id, until, maker: command.created_by, user: null });
         return say({ expires_at: until });
       }
       case "token.revoke": {
@@ -356,9 +360,10 @@ export function factsOf(state: RegistryState): object {
       name,
       admin: role === "admin",
     })),
-    permits: [...state.tokens.values()].map(({ id, expiresAt, usedBy }) => ({
+    permits: [...state.tokens.values()].map(({ id, expiresAt, createdBy, usedBy }) => ({
       id,
       until: expiresAt,
+      maker: createdBy,
       user: usedBy,
     })),
     hosts: [...state.members.values()].map((member) => ({

@@ -1,5 +1,6 @@
 import { USERS_MAX } from "#shared/lib/limits.ts";
 import { canonicalJson } from "#shared/lib/order.ts";
+import { tokensById } from "#shared/registry/queries/tokens.ts";
 import { done, refuse, type Reducer, type Touched } from "#shared/registry/reducers/outcome.ts";
 import type { RegistryState, User } from "#shared/registry/state.ts";
 
@@ -39,15 +40,23 @@ export const updateUser: Reducer<"user.update"> = (state, command, { at }) => {
   };
   if (canonicalJson(changed) === canonicalJson(known)) return done([], { uid: known.uid });
   state.users.set(name, changed);
-  return done([set(name)], { uid: known.uid });
+  const gone = known.role === "admin" && changed.role !== "admin" ? endPermits(state, name) : [];
+  return done([set(name), ...gone], { uid: known.uid });
 };
 
 export const deleteUser: Reducer<"user.delete"> = (state, { name }) => {
   if (!state.users.has(name)) return refuse("user_not_found", { name });
   if (isLastAdmin(state, name)) return refuseLast("delete", name);
   state.users.delete(name);
-  return done([{ topic: "users", op: "delete", id: name }]);
+  return done([{ topic: "users", op: "delete", id: name }, ...endPermits(state, name)]);
 };
+
+/** Who may let nobody in any more has left no door open: the unused join tokens go with the right to make them. */
+function endPermits(state: RegistryState, name: string): Touched[] {
+  const unused = tokensById(state).filter(({ createdBy, usedBy }) => createdBy === name && usedBy === null);
+  for (const { id } of unused) state.tokens.delete(id);
+  return unused.map(({ id }) => ({ topic: "tokens", op: "delete", id }));
+}
 
 /** Without an administrator nobody could ever make one again. */
 function isLastAdmin(state: RegistryState, name: string): boolean {

@@ -134,6 +134,24 @@ describe("join tokens", () => {
     });
   });
 
+  test("go with the right of their maker to let hosts in, unless they were used", () => {
+    for (const end of [
+      { type: "user.delete", name: "vera" },
+      { type: "user.update", name: "vera", role: "viewer" },
+    ] as const) {
+      const log = cluster();
+      log.must({ type: "user.create", name: "vera", role: "admin", verifier: VERIFIER });
+      for (const id of ["hers", "used"]) log.must({ ...token(id), created_by: "vera" } as Command);
+      log.must(token("another's"));
+      log.must({ type: "member.add", member: makeMember(2), token: "used" });
+      log.must({ type: "user.update", name: "vera", display_name: "Vera" });
+      expect(log.state.tokens.has("hers")).toBe(true);
+      const { changes } = log.apply(end);
+      expect([...log.state.tokens.keys()].sort()).toEqual(["another's", "used"]);
+      expect(changes).toContainEqual(expect.objectContaining({ topic: "tokens", op: "delete", id: "hers" }));
+    }
+  });
+
   test("an id is given once, and revoking takes it off the list", () => {
     const log = cluster();
     log.must(token("t"));
