@@ -139,6 +139,13 @@ export class ClusterWorld implements HostWorld, Disposable {
   recovers(host: SimHost, { identity, meta }: Parameters<Stores["recover"]>[0]): void {
     const index = meta.index - RECOVERY_INDEX_GAP;
     const term = meta.term - 1;
+    const { entries, snapshot } = host.disk.content;
+    const own = entries.at(-1) ?? snapshot?.meta;
+    const worse = own !== undefined && (own.term > term || (own.term === term && own.index > index));
+    demand(
+      !worse,
+      `${host.peer} recovers from ${index} in term ${term}, and holds ${own?.index} in ${own?.term} itself`,
+    );
     const holders = this.hosts.map(({ disk }) => disk.content.entries);
     const tail =
       holders.find((entries) => entries.some((one) => one.index === index && one.term === term)) ?? [];
