@@ -136,7 +136,7 @@ export class BackupFolder implements Backups, BackupHealth {
   async #removeOldest(clusterId: string, keep: string): Promise<void> {
     try {
       const others = (await this.#own(clusterId)).filter(({ path }) => path !== keep);
-      for (const { path } of others.slice(BACKUPS_KEPT - 1)) await rm(path, { force: true });
+      for (const { path } of againLast(others).slice(BACKUPS_KEPT - 1)) await rm(path, { force: true });
     } catch (error) {
       this.#deps.log.warn({ err: error, folder: this.#folder }, "old backups could not be removed");
     }
@@ -173,6 +173,22 @@ function newerFirst(a: BackupHead, b: BackupHead): number {
   return (
     b.incarnation - a.incarnation || b.term - a.term || b.index - a.index || b.taken_at_ms - a.taken_at_ms
   );
+}
+
+/**
+ * Backups of one and the same content, all but the first that was made, go to the end. A recovery from a file that fails again
+ * and again backs that content up each time, and must not push out the very file it comes from.
+ */
+function againLast(newest: readonly BackupFile[]): readonly BackupFile[] {
+  const seen = new Set<string>();
+  const firsts = new Set<BackupFile>();
+  for (const one of newest.toSorted((a, b) => a.head.taken_at_ms - b.head.taken_at_ms)) {
+    const { incarnation, term, index } = one.head;
+    const content = `${incarnation} ${term} ${index}`;
+    if (!seen.has(content)) firsts.add(one);
+    seen.add(content);
+  }
+  return [...newest.filter((one) => firsts.has(one)), ...newest.filter((one) => !firsts.has(one))];
 }
 
 /** Not the folders above it: persistent storage that is gone (not mounted) must not be made up for on another disk. */

@@ -258,6 +258,7 @@ describe("the folder", () => {
     const saved: string[] = [];
     for (let i = 0; i < BACKUPS_KEPT + 2; i += 1) {
       goOn();
+      registry.must({ type: "zone.rename", id: 1, name: `hall ${i}` });
       saved.push(backupName((await folder.save(registry.state, IDENTITY)).head));
     }
     const left = new Set(files());
@@ -282,6 +283,17 @@ describe("the folder", () => {
     expect(later.lastSuccessAt).toBeNull();
     await later.newest("cluster-1");
     expect(later.lastSuccessAt).toBe(wall);
+  });
+
+  test("the first of a content outlives all that say the same: what is recovered from again and again", async () => {
+    const folder = made();
+    const { path } = await folder.save(registry.state, IDENTITY);
+    for (let i = 0; i < 3 * BACKUPS_KEPT; i += 1) {
+      goOn();
+      await folder.save(registry.state, IDENTITY);
+    }
+    expect(files()).toHaveLength(BACKUPS_KEPT);
+    await folder.read(path);
   });
 
   test("the one just written stays, also when others hold more: before a recovery from an older copy", async () => {
