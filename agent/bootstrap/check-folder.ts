@@ -52,6 +52,7 @@ async function nearestFolder(path: string): Promise<string> {
 
 async function roomIn(there: string): Promise<{ totalBytes: number }> {
   const { bavail, blocks, bsize, files, ffree } = await statfs(there);
+  if (blocks === 0) throw new PathTrouble("ENOENT", "nothing can be stored on its file system");
   if (bavail * bsize < FREE_BYTES_MIN) {
     const text = `${bavail * bsize} bytes are free on its file system, and at least ${FREE_BYTES_MIN} are needed`;
     throw new PathTrouble("ENOSPC", text);

@@ -6,7 +6,7 @@ import type { BootstrapAction } from "#shared/bootstrap/machine.ts";
 import type { Rule } from "#shared/bootstrap/rule.ts";
 import { isVersion } from "#shared/bootstrap/version.ts";
 import { AppError } from "#shared/errors/app-error.ts";
-import { JOIN_NODES_MAX } from "#shared/lib/limits.ts";
+import { BOOTSTRAP_RETRIES_MAX, JOIN_NODES_MAX, NODE_SERVERS_MAX } from "#shared/lib/limits.ts";
 
 /** Letters, digits, `-` and `_`; starts with a letter, ends with a letter or digit. Compared without case. */
 const RACK_ID = /^[A-Za-z]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/;
@@ -16,8 +16,6 @@ const PATH_CHARS_MAX = 4096;
 const PATH_RULE = `must be an absolute path of at most ${PATH_CHARS_MAX} characters`;
 /** Seed 003's object: `bigstore_driver`. */
 const BIGSTORE_DRIVERS: readonly string[] = ["rocksdb", "speedb"];
-const SERVERS_MAX = 65_535;
-const RETRIES_MAX = 100;
 const RETRY_TIME_S_MAX = 3600;
 
 /** What is wrong with the id of a rack; null when nothing is. */
@@ -86,7 +84,11 @@ function rules(action: BootstrapAction, request: BootstrapRequest, host: AskedHo
       "required_version",
       "must be a version of muster such as 1.2.3 or 1.2.3-4",
     ],
-    [!within(maxRetries, RETRIES_MAX), "max_retries", `must be a whole number from 0 to ${RETRIES_MAX}`],
+    [
+      !within(maxRetries, BOOTSTRAP_RETRIES_MAX),
+      "max_retries",
+      `must be a whole number from 0 to ${BOOTSTRAP_RETRIES_MAX}`,
+    ],
     [
       !within(retryTimeS, RETRY_TIME_S_MAX),
       "retry_time",
@@ -119,10 +121,10 @@ function rulesOfPaths(paths: BootstrapRequest["paths"]): Rule[] {
 }
 
 function rulesOfLimits({ maxListeners, maxRedisServers }: BootstrapRequest["limits"]): Rule[] {
-  const rule = `must be a whole number from 0 to ${SERVERS_MAX}`;
+  const rule = `must be a whole number from 0 to ${NODE_SERVERS_MAX}`;
   return [
-    [!within(maxListeners ?? 0, SERVERS_MAX), "node.limits.max_listeners", rule],
-    [!within(maxRedisServers ?? 0, SERVERS_MAX), "node.limits.max_redis_servers", rule],
+    [!within(maxListeners ?? 0, NODE_SERVERS_MAX), "node.limits.max_listeners", rule],
+    [!within(maxRedisServers ?? 0, NODE_SERVERS_MAX), "node.limits.max_redis_servers", rule],
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { BootstrapErrorCode, BootstrapFailure } from "#shared/bootstrap/machine.ts";
-import type { AppError } from "#shared/errors/app-error.ts";
+import { isKind, type AppError } from "#shared/errors/app-error.ts";
 import type { ErrorKind } from "#shared/errors/kinds.ts";
 
 /** Under which code of seed 003 ("Error codes") a failed attempt is told. */
@@ -66,7 +66,21 @@ const CODES = {
 
 /** An expected error as the failure of an attempt: its code, its sentence and its facts. */
 export function toFailure(error: AppError): BootstrapFailure {
-  return { code: CODES[error.kind], details: { ...error.facts, message: error.message } };
+  const { field, rule } = fieldAtFault(error);
+  const named = field === undefined ? {} : { field, rule };
+  return { code: CODES[error.kind], details: { ...error.facts, ...named, message: messageOf(error) } };
+}
+
+/** The field of the request whose value the cluster cannot take: its own words do not know the request. */
+function fieldAtFault(error: AppError): { readonly field?: string; readonly rule?: string } {
+  if (!isKind(error, "member_name_exists")) return {};
+  const rule = `another member is already called ${error.facts.name}; give this host another name`;
+  return { field: "node.identity.name", rule };
+}
+
+function messageOf(error: AppError): string {
+  const { field, rule } = fieldAtFault(error);
+  return field === undefined ? error.message : `${field}: ${rule}`;
 }
 
 /** Whether trying again, here or at another agent, may help without anybody doing anything. */

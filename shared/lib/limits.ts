@@ -131,3 +131,7 @@ export const BOOTSTRAP_STEPS_MAX = 64;
 export const BOOTSTRAP_WAITERS_MAX = 256;
 /** How long a join token is valid when nobody says. */
 export const TOKEN_TTL_MS_DEFAULT = 86_400_000;
+/** Further tries that one bootstrap request may ask for. */
+export const BOOTSTRAP_RETRIES_MAX = 100;
+/** Servers or listeners that a node may be said to take: no host has ports for more. */
+export const NODE_SERVERS_MAX = 65_535;

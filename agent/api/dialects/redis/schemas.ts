@@ -2,11 +2,13 @@ import { Type, type Static } from "typebox";
 
 import { BOOTSTRAP_ACTIONS } from "#shared/bootstrap/machine.ts";
 import {
+  BOOTSTRAP_RETRIES_MAX,
   CERTIFICATE_CHARS_MAX,
   DNS_SUFFIXES_MAX,
   HOST_ADDRESSES_MAX,
   JOIN_NODES_MAX,
   LICENSE_CHARS_MAX,
+  NODE_SERVERS_MAX,
   PASSWORD_CHARS_MAX,
   TOKEN_CHARS_MAX,
   USER_NAME_CHARS_MAX,
@@ -16,14 +18,12 @@ import {
 const MODULES_MAX = 64;
 /** Rack ids and the like: their own rules are the domain's. */
 const TEXT_CHARS_MAX = 4096;
-/** More servers or listeners than any host has room for. */
-const PLACES_MAX = 1_000_000;
 
 const Text = Type.String({ maxLength: TEXT_CHARS_MAX });
 const Flag = Type.Boolean();
 const Address = Type.String({ maxLength: 260 });
 const Pem = Type.String({ maxLength: CERTIFICATE_CHARS_MAX });
-const Places = Type.Integer({ minimum: 0, maximum: PLACES_MAX });
+const Places = Type.Integer({ minimum: 0, maximum: NODE_SERVERS_MAX });
 /** Ports that a service of the vendor's listens on; nothing does here. */
 const ServicePort = Type.Integer({ minimum: 1024, maximum: 65_535 });
 
@@ -126,7 +126,7 @@ export const BootstrapBody = Some({
   license: Type.String({ maxLength: LICENSE_CHARS_MAX }),
   recovery_filename: Text,
   required_version: Type.String({ maxLength: 64 }),
-  max_retries: Type.Integer({ minimum: 0, maximum: 1000 }),
+  max_retries: Type.Integer({ minimum: 0, maximum: BOOTSTRAP_RETRIES_MAX }),
   /** Seconds. */
   retry_time: Type.Integer({ minimum: 0, maximum: 3600 }),
   cnm_https_port: Type.Integer({ minimum: 1, maximum: 65_535 }),

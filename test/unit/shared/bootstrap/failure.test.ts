@@ -47,8 +47,18 @@ test("whatever else goes wrong has a code, and its facts", () => {
   for (const error of errorExamples()) {
     const { code, details } = toFailure(error);
     expect(BOOTSTRAP_ERROR_CODES).toContain(code);
-    expect(details).toEqual({ ...error.facts, message: error.message });
+    expect(details).toMatchObject(error.facts);
+    expect(details.message).toContain(error.message);
   }
+});
+
+test("a name that is taken is told by the field of the request, with what to do", () => {
+  const { code, details } = toFailure(new AppError("member_name_exists", { name: "host-2" }));
+  const rule = "another member is already called host-2; give this host another name";
+  expect({ code, details }).toEqual({
+    code: "config_error",
+    details: { name: "host-2", field: "node.identity.name", rule, message: `node.identity.name: ${rule}` },
+  });
 });
 
 test("no address at all is a connect_error, too", () => {
