@@ -36,7 +36,7 @@ test.each([1, 2, 3])("the same seed gives the same run, to the last message (see
 
 // Seeds that failed once, each because of a mistake in the agent: docs/TESTING.md tells which. They may have other histories by
 // now, for every change of the agent or of this world changes what a seed does.
-test.each([23, 102, 107, 127, 136, 156, 272, 579, 715, 761])(
+test.each([23, 35, 102, 107, 127, 136, 156, 235, 254, 272, 579, 715, 761])(
   "a seed that failed once (SIM_SEED=%i)",
   async (seed) => {
     await run(seed);
