@@ -24,6 +24,9 @@ import type { RegistryState } from "#shared/registry/state.ts";
 /** Below the persistent path: what survives a lost host. */
 const FOLDER = "backups";
 const FIELD = "recovery_filename";
+/** What an operator can do about a file or a folder. */
+const TO_READ = "name a backup that the agent's user can read";
+const TO_SAVE = "give the agent's user a folder there that it can write, with room";
 const BYTES_MAX = SNAPSHOT_BYTES_MAX + BACKUP_HEAD_BYTES_MAX;
 
 interface Deps {
@@ -118,7 +121,7 @@ export class BackupFolder implements Backups, BackupHealth {
       await syncFolder(folder);
     } catch (error) {
       this.#failures += 1;
-      throw pathError(path, error);
+      throw pathError(path, error, TO_SAVE);
     }
     this.#lastSuccessAt = epochMs(head.taken_at_ms);
     await this.#removeOldest(head.cluster_id, path);
@@ -165,7 +168,8 @@ export class BackupFolder implements Backups, BackupHealth {
     for (const one of tried) {
       if (await exists(one)) return one;
     }
-    throw new AppError("path_error", { path, cause: `is none of ${tried.join(", ")}` });
+    const cause = `is none of ${tried.join(", ")}`;
+    throw new AppError("path_error", { path, cause, errno: "ENOENT" }, `${path}: ${cause}; ${TO_READ}`);
   }
 }
 
@@ -239,7 +243,7 @@ async function readWhole(path: string): Promise<Buffer> {
     if (size > BYTES_MAX) throw unusable(path, `is larger than any backup: ${size} bytes`);
     return await file.readFile();
   } catch (error) {
-    throw error instanceof AppError ? error : pathError(path, error);
+    throw error instanceof AppError ? error : pathError(path, error, TO_READ);
   }
 }
 
@@ -257,7 +261,7 @@ async function exists(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return false;
-    throw pathError(path, error);
+    throw pathError(path, error, TO_READ);
   }
 }
 
@@ -265,10 +269,14 @@ function unusable(path: string, problem: string): AppError {
   return new AppError("config_error", { field: FIELD, rule: `${path} ${problem}` });
 }
 
-function pathError(path: string, error: unknown): AppError {
+function pathError(path: string, error: unknown, advice: string): AppError {
   const text = error instanceof Error ? error.message : String(error);
   // `EACCES: permission denied, open '/x/y'`: the path is told beside it, and the system call helps nobody.
-  return new AppError("path_error", { path, cause: text.replace(/, \w+ '.*$/s, "") });
+  const cause = text.replace(/, \w+ '.*$/s, "");
+  const errno =
+    error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
+  const facts = { path, cause, ...(errno === null ? {} : { errno }) };
+  return new AppError("path_error", facts, `${path}: ${cause}; ${advice}`);
 }
 
 function isCode(error: unknown, code: string): boolean {

@@ -143,11 +143,13 @@ describe("a backup", () => {
     const missing = await refusal(folder.read("nowhere"));
     expect([missing.kind, missing.message]).toEqual([
       "path_error",
-      `nowhere: is none of ${persistent}/nowhere, ${persistent}/backups/nowhere, ${base}/tmp/nowhere`,
+      `nowhere: is none of ${persistent}/nowhere, ${persistent}/backups/nowhere, ${base}/tmp/nowhere; name a backup that the agent's user can read`,
     ]);
-    expect((await refusal(folder.read("/nowhere"))).message).toBe(
-      "/nowhere: ENOENT: no such file or directory",
-    );
+    const absolute = await refusal(folder.read("/nowhere"));
+    expect([absolute.message, absolute.facts]).toEqual([
+      "/nowhere: ENOENT: no such file or directory; name a backup that the agent's user can read",
+      { path: "/nowhere", cause: "ENOENT: no such file or directory", errno: "ENOENT" },
+    ]);
   });
 });
 
@@ -325,8 +327,11 @@ describe("the folder", () => {
     const gone = await refusal(folder.save(registry.state, IDENTITY));
     expect([gone.kind, gone.message]).toEqual([
       "path_error",
-      expect.stringMatching(/\.backup: ENOENT: no such file or directory$/) as string,
+      expect.stringMatching(
+        /\.backup: ENOENT: no such file or directory; give the agent's user a folder/,
+      ) as string,
     ]);
+    expect(gone.facts).toMatchObject({ errno: "ENOENT" });
     mkdirSync(persistent);
     appendFileSync(join(persistent, "backups"), "a file in the way");
     expect((await refusal(folder.save(registry.state, IDENTITY))).kind).toBe("path_error");
