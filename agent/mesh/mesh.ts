@@ -71,6 +71,8 @@ export class Mesh implements Transport, StrangerTransport {
   readonly #peers = new Map<MemberId, Peer>();
   readonly #listeners = new Set<(event: PeerEvent) => void>();
   readonly #boot = randomUUID();
+  /** Connections that somebody dialled and uses. */
+  readonly #dialled = new WeakSet<Connection>();
   #bound: readonly string[] = [];
   #node: Libp2p | null = null;
   #finder: Finder | null = null;
@@ -267,7 +269,13 @@ export class Mesh implements Transport, StrangerTransport {
       .slice(0, DIAL_ADDRESSES_MAX);
     if (node === null || targets.length === 0) throw new AppError("peer_unreachable", { peer });
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(DIAL_MS_MAX)]);
-    return node.dial(targets, { force: true, signal: deadline });
+    for (;;) {
+      const connection = await node.dial(targets, { force: true, signal: deadline });
+      // To those who dial one peer at the same moment libp2p gives one connection, which the first to end would close for all.
+      if (this.#dialled.has(connection)) continue;
+      this.#dialled.add(connection);
+      return connection;
+    }
   }
 
   #lookForMissing(): Finder {

@@ -124,6 +124,19 @@ export function strangersSuite(name: string, make: () => Promise<StrangersHarnes
       expect(await Promise.all([one.receive(SOON), two.receive(SOON)])).toEqual(["one", "two"]);
     });
 
+    test("so are those that begin at the same moment, and the end of one is not the end of another", async () => {
+      harness.sponsor.onJoin(async (channel) => channel.send(await channel.receive(SOON)));
+      const numbers = [0, 1, 2, 3, 4];
+      const channels = await Promise.all(numbers.map(() => open()));
+      const told: Wire[] = [];
+      for (const [n, channel] of channels.entries()) {
+        await channel.send(n);
+        told.push(await channel.receive(SOON));
+        await channel[Symbol.asyncDispose]();
+      }
+      expect(told).toEqual(numbers);
+    });
+
     test("nobody there, or a caller that has given up: not reachable", async () => {
       const { joiner, sponsor, nobody, sponsorAt } = harness;
       sponsor.onJoin(async () => undefined);
