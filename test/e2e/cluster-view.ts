@@ -73,7 +73,7 @@ export interface BootstrapStatus {
   readonly error_details?: { readonly message: string; readonly [key: string]: unknown };
 }
 
-export async function statusOf(agent: AgentProcess): Promise<BootstrapStatus> {
+async function statusOf(agent: AgentProcess): Promise<BootstrapStatus> {
   return (await agent.get("/v1/bootstrap")).json.bootstrap_status as BootstrapStatus;
 }
 
