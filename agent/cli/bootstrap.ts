@@ -31,7 +31,7 @@ export async function runBootstrap(
   if (!isFine(posted)) throw refused(posted);
   const told = new Set<string>();
   for (let known = "initiated"; ;) {
-    const now = await readBootstrap(target, known);
+    const now = await lookOn(target, known);
     if (now === null) return null;
     const { state, steps = [] } = now.bootstrap_status;
     for (const [at, step] of steps.entries()) {
@@ -43,6 +43,16 @@ export async function runBootstrap(
     if (state === "completed" || state === "error" || state === "idle") return now;
     known = state;
   }
+}
+
+/**
+ * How it stands as soon as it is in another state than `known`. A look that began before the host was in the cluster is told the bare
+ * state when it gets there: one more, with a login, tells the steps and the uid. Without a good one, that it is there is enough.
+ */
+async function lookOn(target: Target, known: string): Promise<Standing> {
+  const now = await readBootstrap(target, known);
+  const bare = now?.bootstrap_status.state === "completed" && now.local_node_info === undefined;
+  return bare ? ((await readBootstrap(target).catch(() => null)) ?? now) : now;
 }
 
 /** How it stands now; with `unlike`, as soon as it is in another state than that, and in any case after a moment. */

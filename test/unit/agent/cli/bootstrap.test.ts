@@ -81,6 +81,24 @@ describe("a bootstrap", () => {
     ]);
   });
 
+  test("that ends while it is looked at without a login is looked at once more, for the steps and the uid", async () => {
+    const bare: Said = [200, { bootstrap_status: { state: "completed" } }];
+    const whole = status("completed", { steps: [step("preflight", "done"), step("contact", "done")] });
+    answers.push([200], bare, whole);
+    const told: string[] = [];
+    const end = await runBootstrap(target, "join_cluster", {}, (news) => told.push(stepText(news)));
+    expect(told).toEqual(["preflight done", "contact done"]);
+    expect(outcomeText(end)).toBe("this host is in the cluster as node 3");
+    expect(asked.at(-1)?.line).toBe("GET /v1/bootstrap");
+
+    // As after a join by token, whose host knows no login.
+    for (const refused of [401, 503]) {
+      answers.push([200], bare, [refused, { error_code: "unauthenticated" }]);
+      const known = await runBootstrap(target, "join_cluster", {}, () => undefined);
+      expect(outcomeText(known)).toBe("this host is in the cluster");
+    }
+  });
+
   test("that fails says its code and why", async () => {
     const details = { message: "give node.identity.rack_id", current_rack_ids: ["a"] };
     answers.push([200], status("error", { error_code: "rack_id_required", error_details: details }));
