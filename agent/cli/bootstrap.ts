@@ -51,7 +51,8 @@ export async function runBootstrap(
  */
 async function lookOn(target: Target, known: string): Promise<Standing> {
   const now = await readBootstrap(target, known);
-  const bare = now?.bootstrap_status.state === "completed" && now.local_node_info === undefined;
+  const status = now?.bootstrap_status;
+  const bare = status?.state === "completed" && status.steps === undefined;
   return bare ? ((await readBootstrap(target).catch(() => null)) ?? now) : now;
 }
 
