@@ -4,6 +4,7 @@ import type { Contact } from "#agent/bootstrap/contact.ts";
 import type { BootstrapDeps } from "#agent/bootstrap/deps.ts";
 import { preflight, type Preflight } from "#agent/bootstrap/preflight.ts";
 import { survey, type Found } from "#agent/bootstrap/survey.ts";
+import type { HeldCopy } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import type { BootstrapRequest } from "#shared/bootstrap/config.ts";
 import { planOf, type RecoveryPlan } from "#shared/bootstrap/recovery.ts";
@@ -41,7 +42,7 @@ export async function recoverCluster(
   const { own, plan, after, chosen } = rehearsed;
   await step("backup", () => backUp(deps, rehearsed));
   signal.throwIfAborted();
-  await refuseIfItGoesOn(deps, own);
+  await refuseIfItGoesOn(deps, rehearsed);
   const identity: ClusterIdentity = {
     clusterId: plan.chosen.clusterId,
     incarnation: plan.incarnation,
@@ -146,14 +147,28 @@ async function backUp(
   }
 }
 
-/** A last look: the cluster may have had a leader meanwhile, and have one still. What it acknowledged then must not be lost. */
+/**
+ * A last look: the cluster may have had a leader meanwhile, and have one still. What it acknowledged then must not be lost. That the
+ * own log has grown by what the chosen copy has as well is no sign of it: members without a leader still pull from each other.
+ */
 async function refuseIfItGoesOn(
   { runtime }: Pick<BootstrapDeps, "runtime">,
-  own: Found["own"],
+  { own, choice, state }: Found,
 ): Promise<void> {
-  const now = own === null ? null : (await runtime.copy())?.state;
-  const same = now?.term === own?.state.term && now?.index === own?.state.index;
-  if (same && runtime.registry.status().leader === null) return;
+  const now = own === null ? null : ((await runtime.copy())?.state ?? null);
+  const kept = own === null || (now !== null && isKept(now, own, { choice, state }));
+  if (kept && runtime.registry.status().leader === null) return;
   const rule = "this host's own cluster has gone on meanwhile; it is not lost";
   throw new AppError("config_error", { field: "action", rule });
+}
+
+function isKept(
+  { term, index }: Readonly<RegistryState>,
+  own: HeldCopy,
+  { choice: { chosen }, state }: Pick<Found, "choice" | "state">,
+): boolean {
+  if (term === own.state.term && index === own.state.index) return true;
+  const { clusterId, incarnation } = own.identity;
+  const ofOneLife = chosen.clusterId === clusterId && chosen.incarnation === incarnation;
+  return ofOneLife && (term < state.term || (term === state.term && index <= state.index));
 }

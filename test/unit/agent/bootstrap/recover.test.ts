@@ -625,6 +625,22 @@ describe("interrupted or failed, this host is what it was", () => {
     await expectFormer(host);
   });
 
+  test("the own log has caught up with the better copy meanwhile: nothing is lost by that one", async () => {
+    const entries = await history(zone("zone-2"));
+    const behind = await ruins.host(1, { entries: entries.slice(0, -1), commit: entries.length - 1 });
+    const ahead = await ruins.host(2, { entries, commit: entries.length });
+    const save = behind.backups.save.bind(behind.backups);
+    behind.backups.save = async (...args) => {
+      const missing = entries.slice(behind.disk.durable.entries.length);
+      const batch = { truncateFrom: null, entries: missing, hardState: null, sync: true };
+      if (missing.length > 0) await openMemoryStores(behind.disk).log.append(batch);
+      return save(...args);
+    };
+    const body = request({ nodes: [ahead.address] });
+    expect(await behind.recover(body)).toMatchObject({ name: "completed", action: "recover_cluster" });
+    expect(zonesOf(behind)).toContain("zone-2");
+  });
+
   test("a power cut right after the write: the new incarnation is there, whole", async () => {
     const host = await survivor(1);
     const cut = Promise.withResolvers<void>();
