@@ -6,7 +6,7 @@ import type { BootstrapDeps, DriverDeps } from "./deps.ts";
 import { parseNode } from "./node-address.ts";
 import { fit } from "./preflight.ts";
 import { rehearse } from "./rehearse.ts";
-import { AttemptFailed, failureOf } from "./refusal.ts";
+import { AttemptFailed, failureOf, withIncident } from "./refusal.ts";
 import { retrying } from "./retry.ts";
 import { StepRecorder } from "./steps.ts";
 import type { Bootstrap, Validation } from "#agent/ports/bootstrap.ts";
@@ -156,8 +156,9 @@ export class BootstrapDriver implements Bootstrap, AsyncDisposable {
     if ("refused" in step) throw new AppError(step.refused, {});
     if (event.type === "requested" && request !== undefined) this.#refuseUnfit(event.action, request);
     if (step.state !== this.#state) {
-      await this.#deps.store.save(step.state); // On disk before any effect of this step, and before anybody is told.
-      this.#state = step.state;
+      const state = withIncident(step.state, this.#deps.log);
+      await this.#deps.store.save(state); // On disk before any effect of this step, and before anybody is told.
+      this.#state = state;
       this.#tell();
     }
     for (const effect of step.effects) await this.#perform(effect, request);

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 
 import type { Log } from "#agent/ports/log.ts";
 import { toFailure } from "#shared/bootstrap/failure.ts";
-import type { BootstrapFailure } from "#shared/bootstrap/machine.ts";
+import type { BootstrapFailure, BootstrapState } from "#shared/bootstrap/machine.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 /** An attempt ended with a failure that is already in the words of seed 003: a sponsor's refusal, or being stopped. */
@@ -23,4 +23,22 @@ export function failureOf(error: unknown, log: Log): BootstrapFailure {
   const incident = randomUUID();
   log.error({ incident, err: error }, "bootstrap failed in a way nobody expected");
   return toFailure(new AppError("internal_error", { incident }));
+}
+
+/**
+ * The state as it is told and kept: every internal error in it has an incident, which stands in the log beside what is known. An
+ * attempt that a restart cut off has none of its own.
+ */
+export function withIncident(state: BootstrapState, log: Log): BootstrapState {
+  if (state.name === "error") return { ...state, failure: named(state.failure, log) };
+  if (state.name !== "completed" || state.recovery === undefined) return state;
+  return { ...state, recovery: { ...state.recovery, failure: named(state.recovery.failure, log) } };
+}
+
+function named(failure: BootstrapFailure, log: Log): BootstrapFailure {
+  const { code, details } = failure;
+  if (code !== "internal_error" || "incident" in details) return failure;
+  const incident = randomUUID();
+  log.error({ incident, reason: details.message }, "the bootstrap ended with an internal error");
+  return { code, details: { ...details, incident } };
 }

@@ -92,10 +92,21 @@ export class Sponsor {
         log.info({ joiner, reason: error.message }, "a joiner went away");
         return;
       }
-      const { code, details } = failureOf(error, log);
+      const { code, details } = failureOf(this.#byName(error), log);
       log.warn({ joiner, code, reason: details.message }, "a host was refused");
       await channel.send({ refused: { code, details } as unknown as Wire }).catch(() => undefined);
     }
+  }
+
+  /** Voters that are missing are told by the names that an operator knows. */
+  #byName(error: unknown): unknown {
+    if (!isKind(error, "quorum_lost")) return error;
+    const { members } = this.#deps.registry.state;
+    const { leader, missing } = error.facts;
+    return new AppError("quorum_lost", {
+      leader,
+      missing: missing.map((peer) => members.get(peer)?.name ?? peer),
+    });
   }
 
   /** What the asker may know: about itself, and what anybody is told about this cluster. */

@@ -261,6 +261,13 @@ describe("checks", () => {
     expect((await get("/v1/cluster/check")).json().cluster_test_result).toBe(false);
   });
 
+  test("a join whose host has died keeps nobody waiting", async () => {
+    hear();
+    lose();
+    const nodes = [{ node_uid: "1", result: true }];
+    expect((await get("/v1/cluster/check")).json()).toEqual({ cluster_test_result: true, nodes });
+  });
+
   test("of one node, and of each", async () => {
     expect((await get("/v1/nodes/check/1")).json()).toEqual({ node_uid: 1, result: true });
     expect((await get("/v1/nodes/check/2")).json()).toMatchObject({ node_uid: 2, result: false });

@@ -35,7 +35,9 @@ export const checkRoutes: FastifyPluginAsyncTypebox<RedisDeps> = async (app, { q
 
   const cluster = { response: { 200: ClusterCheck } };
   app.get("/v1/cluster/check", { schema: cluster, config: READ_NODES }, async () => {
-    const nodes = membersByUid(queries.registry).map((member) => checkNode(queries, member));
+    const nodes = membersByUid(queries.registry)
+      .filter((member) => counts(queries, member))
+      .map((member) => checkNode(queries, member));
     const led = knowsLeader(queries);
     return {
       cluster_test_result: led && nodes.every(({ result }) => result),
@@ -49,6 +51,11 @@ export const checkRoutes: FastifyPluginAsyncTypebox<RedisDeps> = async (app, { q
     status: knowsLeader(queries) ? ("active" as const) : ("inactive" as const),
   }));
 };
+
+/** A join that has broken off is no fault of the cluster: it goes by itself, and must not keep the next host waiting meanwhile. */
+function counts({ membership }: Queries, { peer, status, tookOverAt }: Member): boolean {
+  return status === "active" || tookOverAt !== undefined || membership.view(peer).liveness !== "dead";
+}
 
 const COMPLAINTS = {
   provisioning: "the node is still joining",

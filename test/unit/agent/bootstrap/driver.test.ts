@@ -292,6 +292,11 @@ describe("a restart", () => {
         details: { message: expect.stringContaining("restarted") as string },
       },
     });
+    const { details } = (host.driver.state as Extract<BootstrapState, { name: "error" }>).failure;
+    expect(host.log.matching("internal error")).toMatchObject([
+      { fields: { incident: details["incident"] } },
+    ]);
+    expect(details["incident"]).toMatch(/^[0-9a-f-]{36}$/);
     await host.driver.start("create_cluster", CREATE);
     expect(await host.settled()).toMatchObject({ name: "completed", attempt: 8 });
   });

@@ -98,11 +98,15 @@ describe("a rehearsal", () => {
     expect(await changesNothing(() => rehearse(instead))).toEqual({ ok: true });
   });
 
-  test("tells that the cluster has no majority now", async () => {
+  test("tells that the cluster has no majority now, and whom it misses by name", async () => {
+    const other = await bed.newcomer("12D3KooWMissing");
+    await other.driver.start("join_cluster", JOIN);
+    await other.settled();
     bed.registry.quorum = false;
     const told = await changesNothing(() => rehearse());
     expect(told).toMatchObject(wouldFail("connect_error"));
     expect(JSON.stringify(told)).toContain("no majority");
+    expect(JSON.stringify(told)).toContain(`missing: ${bed.registry.state.members.get(other.peer)?.name}`);
   });
 });
 
