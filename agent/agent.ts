@@ -185,7 +185,9 @@ async function buildApi({ config, clock, stack, part }: Base, host: Host, group:
   );
   const sockets = socketsOf(config);
   const bootstrap = stack.use(
-    buildBootstrap({ ...group.deps, ...sockets, inventory, passwords, scram, proofs, backups, self }, group),
+    buildBootstrap({ ...group.deps, ...sockets, inventory, passwords, scram, proofs, backups, self }, group, {
+      clockLimitMs: config.bootstrap.clockLimitMs,
+    }),
   );
 
   const departure = buildDeparture(group.deps, group, bootstrap);

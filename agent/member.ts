@@ -69,7 +69,7 @@ export function buildBootstrap(
     readonly self: MemberSelf;
   } & Pick<BootstrapDeps, "backups" | "checkFolder" | "newClusterId" | "socketDirectory">,
   { replica, cluster, membership }: Group,
-  options: { readonly contact?: Contact } = {},
+  options: { readonly contact?: Contact; readonly clockLimitMs?: number } = {},
 ): BootstrapDriver {
   const { stores, transport, scram, proofs, clock, packing, part, self } = deps;
   const bootstrap = new BootstrapDriver(
@@ -95,19 +95,22 @@ export function buildBootstrap(
     isRecovering: () => isUnderWay(bootstrap.state),
     ...(packing === undefined ? {} : { packing }),
   });
-  const sponsor = new Sponsor({
-    self: transport.self,
-    transport,
-    registry: replica,
-    identity: stores.identity,
-    scram,
-    proofs,
-    clock,
-    log: part("sponsor"),
-    isMember: () => bootstrap.state.name === "completed",
-    isAlive: (peer) => membership.isAlive(peer),
-    answerCopy: (channel, question) => copies.answer(channel, question),
-  });
+  const sponsor = new Sponsor(
+    {
+      self: transport.self,
+      transport,
+      registry: replica,
+      identity: stores.identity,
+      scram,
+      proofs,
+      clock,
+      log: part("sponsor"),
+      isMember: () => bootstrap.state.name === "completed",
+      isAlive: (peer) => membership.isAlive(peer),
+      answerCopy: (channel, question) => copies.answer(channel, question),
+    },
+    options,
+  );
   sponsor.start();
   return bootstrap;
 }

@@ -68,9 +68,15 @@ export interface SponsorDeps {
 export class Sponsor {
   readonly #deps: SponsorDeps;
   readonly #failed: FailedProofs;
+  readonly #clockLimitMs: number;
 
-  constructor(deps: SponsorDeps, options: { readonly limits?: ProofLimits } = {}) {
+  /** `clockLimitMs`: how far a joiner's clock may be off this one's. */
+  constructor(
+    deps: SponsorDeps,
+    options: { readonly limits?: ProofLimits; readonly clockLimitMs?: number } = {},
+  ) {
     this.#deps = deps;
+    this.#clockLimitMs = options.clockLimitMs ?? JOIN_CLOCK_OFFSET_MS_MAX;
     this.#failed = new FailedProofs(deps, options.limits);
   }
 
@@ -130,8 +136,8 @@ export class Sponsor {
       ...(signature === undefined ? {} : { server_signature: signature }),
     } satisfies JoinAcceptance);
 
-    if (Math.abs(offset) > JOIN_CLOCK_OFFSET_MS_MAX) {
-      throw new AppError("time_not_sync", { offset_ms: offset, limit_ms: JOIN_CLOCK_OFFSET_MS_MAX });
+    if (Math.abs(offset) > this.#clockLimitMs) {
+      throw new AppError("time_not_sync", { offset_ms: offset, limit_ms: this.#clockLimitMs });
     }
     const command = commandOf(hello, token);
     const until = clock.monotonicMs() + VERDICT_MS_MAX;

@@ -31,7 +31,11 @@ export interface Config {
     readonly beacon: boolean;
   };
   readonly paths: StoragePaths;
-  readonly bootstrap: { readonly allowFrom: readonly Network[]; readonly openStatus: boolean };
+  readonly bootstrap: {
+    readonly allowFrom: readonly Network[];
+    readonly openStatus: boolean;
+    readonly clockLimitMs: number;
+  };
   readonly backup: { readonly intervalMs: number };
   readonly log: {
     readonly level: "trace" | "debug" | "info" | "warn" | "error";
@@ -113,6 +117,7 @@ export function decide(raw: RawSettings, hostname: string): Decision {
         (item) => parseNetwork(item) ?? `${item} is not a network like 10.0.0.0/8`,
       ),
       openStatus: values["bootstrap.open_status"] === "local",
+      clockLimitMs: whole("bootstrap.clock_limit_ms"),
     },
     backup: { intervalMs: whole("backup.interval_h") * 3_600_000 },
     log: {

@@ -1,5 +1,7 @@
 import { Type, type TSchema } from "typebox";
 
+import { JOIN_CLOCK_OFFSET_MS_MAX } from "#shared/lib/limits.ts";
+
 /** Most entries a list in the configuration may have. */
 const LIST_ITEMS_MAX = 32;
 
@@ -69,6 +71,12 @@ const TABLE = {
     "local: callers on this host see how far its bootstrap is without a login, also once it is in a cluster",
     ["off", "local"],
     "off",
+  ),
+  "bootstrap.clock_limit_ms": integer(
+    "how far a joining host's clock may be off this one's",
+    100,
+    3_600_000,
+    JOIN_CLOCK_OFFSET_MS_MAX,
   ),
   "backup.interval_h": integer(
     "hours between backups of the registry in the persistent path; 0: none",

@@ -75,7 +75,7 @@ export const PASSWORD_HASHES_WAITING_MAX = 64;
 export const JOIN_NODES_MAX = 64;
 /** Largest answer to the question who an agent is on the mesh, asked of a stranger. */
 export const CONTACT_BYTES_MAX = 64 * 1024;
-/** Farthest a joiner's clock may be off the cluster's, either way. */
+/** Farthest a joiner's clock may be off the cluster's, either way, unless an agent's configuration says otherwise. */
 export const JOIN_CLOCK_OFFSET_MS_MAX = 5000;
 /** Source addresses, users, and pairs of them whose logins are remembered for slowing down guesses. */
 export const LOGIN_SOURCES_MAX = 4096;

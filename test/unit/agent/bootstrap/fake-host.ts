@@ -220,7 +220,7 @@ export class FakeHost {
   }
 
   /** Lets others join here. */
-  sponsor(): Sponsor {
+  sponsor(options: ConstructorParameters<typeof Sponsor>[1] = {}): Sponsor {
     const { transport, identity, clock, log } = this.deps;
     const { runtime } = this;
     const registry = new Proxy({} as Registry, {
@@ -230,19 +230,22 @@ export class FakeHost {
       },
     });
     const isMember = (): boolean => this.driver.state.name === "completed";
-    const sponsor = new Sponsor({
-      self: this.peer,
-      transport,
-      registry,
-      identity,
-      scram,
-      proofs,
-      clock,
-      log,
-      isMember,
-      isAlive: (peer) => this.alive.has(peer),
-      answerCopy: () => Promise.reject(new Error("this test asks for no copies")),
-    });
+    const sponsor = new Sponsor(
+      {
+        self: this.peer,
+        transport,
+        registry,
+        identity,
+        scram,
+        proofs,
+        clock,
+        log,
+        isMember,
+        isAlive: (peer) => this.alive.has(peer),
+        answerCopy: () => Promise.reject(new Error("this test asks for no copies")),
+      },
+      options,
+    );
     sponsor.start();
     return sponsor;
   }

@@ -185,6 +185,12 @@ describe("refused for good", () => {
     expect(registry().state.members.size).toBe(1);
   });
 
+  test("a sponsor that is stricter by its configuration", async () => {
+    founder.sponsor({ clockLimitMs: 500 });
+    joiner.clock.jumpWall(600);
+    expect(await attempt(joiner)).toMatchObject(failure("time_not_sync", { offset_ms: 600, limit_ms: 500 }));
+  });
+
   test("a clock that is less off is let in", async () => {
     joiner.clock.jumpWall(4900);
     expect(await attempt(joiner)).toMatchObject({ name: "completed" });

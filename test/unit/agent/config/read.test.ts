@@ -51,7 +51,7 @@ describe("defaults", () => {
       },
       mesh: { listen: [{ address: "0.0.0.0", port: 9444 }], advertise: [], seeds: [], beacon: true },
       paths: { persistent: "/var/lib/muster/persist", ephemeral: "/var/lib/muster/tmp", bigstore: null },
-      bootstrap: { allowFrom: [], openStatus: false },
+      bootstrap: { allowFrom: [], openStatus: false, clockLimitMs: 5000 },
       backup: { intervalMs: 6 * 3_600_000 },
       log: { level: "info", format: "auto" },
       raft: { tickMs: 100, heartbeatTicks: 2, electionTicks: 10 },
