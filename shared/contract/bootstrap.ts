@@ -51,7 +51,9 @@ const Copy = Type.Object({
   incarnation: Type.Integer(),
   term: Type.Integer(),
   index: Type.Integer(),
+  /** Of its last entry, by the log's own time; whole seconds, UTC. */
   time: Type.String(),
+  /** Milliseconds since its holder last knew that it had everything; null when it never did. */
   age_ms: Type.Union([Type.Number(), Type.Null()]),
 });
 export type RecoveryCopy = Static<typeof Copy>;

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
-import { Type, type Static } from "typebox";
 
 import { hangUpSignal } from "#agent/api/hang-up.ts";
 import { sendError, type WireError } from "#agent/api/wire.ts";
 import { toFailure } from "#shared/bootstrap/failure.ts";
 import { BOOTSTRAP_ACTIONS, type BootstrapFailure } from "#shared/bootstrap/machine.ts";
 import type { CopyInfo, RecoveryPlan } from "#shared/bootstrap/recovery.ts";
+import type { RecoveryCopy, RecoveryOutline } from "#shared/contract/bootstrap.ts";
 import type { AppError } from "#shared/errors/app-error.ts";
 import { isoSeconds } from "#shared/lib/time.ts";
 
@@ -16,32 +16,6 @@ import { START } from "./gates.ts";
 import { BootstrapBody } from "./schemas.ts";
 import { toError } from "./status.ts";
 import { toBootstrapRequest } from "./translate.ts";
-
-const Copy = Type.Object({
-  source: Type.Enum(["store", "file", "agent"]),
-  where: Type.String(),
-  cluster_id: Type.String(),
-  cluster_name: Type.String(),
-  incarnation: Type.Integer(),
-  term: Type.Integer(),
-  index: Type.Integer(),
-  /** Of its last entry, by the log's own time; whole seconds, UTC. */
-  time: Type.String(),
-  /** Milliseconds since its holder last knew that it had everything; null when it never did. */
-  age_ms: Type.Union([Type.Integer(), Type.Null()]),
-});
-
-/** What a recovery would do. */
-const Plan = Type.Object({
-  /** Best first. */
-  candidates: Type.Array(Copy),
-  chosen: Copy,
-  incarnation: Type.Integer(),
-  uid: Type.Integer(),
-  rejoin: Type.Array(Type.Object({ uid: Type.Integer(), name: Type.String() })),
-  unreachable: Type.Array(Type.Object({ address: Type.String(), cause: Type.String() })),
-  losses: Type.Array(Type.String()),
-});
 
 /**
  * POST /v1/bootstrap/validate/{action}: every check that the action would make, changing nothing. 200 without a body (with the plan, for
@@ -84,7 +58,7 @@ function toVerdict(error: AppError): WireError {
   return found ? { status: NOT_ACCEPTABLE, body: refusal(toFailure(error)) } : toRedisError(error);
 }
 
-function toPlan(plan: RecoveryPlan): Static<typeof Plan> {
+function toPlan(plan: RecoveryPlan): RecoveryOutline {
   const { candidates, chosen, incarnation, uid, rejoin, unreachable, losses } = plan;
   return {
     candidates: candidates.map(toCopy),
@@ -97,7 +71,7 @@ function toPlan(plan: RecoveryPlan): Static<typeof Plan> {
   };
 }
 
-function toCopy(copy: CopyInfo): Static<typeof Copy> {
+function toCopy(copy: CopyInfo): RecoveryCopy {
   const { source, where, clusterId, clusterName, incarnation, term, index, at, ageMs } = copy;
   return {
     source,
