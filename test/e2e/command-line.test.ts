@@ -89,7 +89,8 @@ test("a cluster is made, joined, backed up, lost and raised again by the command
   await second.stop("SIGKILL");
   await third.stop("SIGKILL");
   await first.until("knows no leader", async () => {
-    return (await first.get("/muster/v1/status")).json.registry.quorum === false;
+    const { leader, quorum } = (await first.get("/muster/v1/status")).json.registry;
+    return leader === null && quorum === false;
   });
   const outline = await muster(first, "recover", "--dry-run");
   expect(outline.out).toContain(
