@@ -210,7 +210,9 @@ export class MembershipDriver implements Membership {
   }
 }
 
+/** One of which nobody has heard anything is not alive, nor is it suspected of having been. */
 function livenessOf(held: MemberView | null): Liveness {
   if (held === null) return "unknown";
-  return held.status === "alive" && held.incarnation === 0 ? "unknown" : held.status;
+  const unheard = held.incarnation === 0 && (held.status === "alive" || held.status === "suspect");
+  return unheard ? "unknown" : held.status;
 }

@@ -19,6 +19,20 @@ test("agents find each other alive, and measure round trip and clock offset", as
   expect(driver.view("stranger").liveness).toBe("unknown");
 });
 
+test("a member of which nobody ever hears anything is never taken for alive, not even while it is suspected", async () => {
+  const agents = Agents.of("a", "b");
+  agents.setMembers(["a", "b", "gone"]);
+  const seen = new Set<string>();
+  await agents.clock.until(() => {
+    for (const { driver } of agents.all.values()) {
+      seen.add(driver.view("gone").liveness);
+      expect(driver.isAlive("gone")).toBe(false);
+    }
+    return agents.liveness("gone").every((liveness) => liveness === "dead");
+  }, 120_000);
+  expect([...seen].sort()).toEqual(["dead", "unknown"]);
+});
+
 test("a clock that is set while probes run changes the offset, not the round trip", async () => {
   const agents = Agents.of("a", "b");
   agents.mesh.latencyMs = 5;
