@@ -7,6 +7,7 @@ import type { Principal, Queries } from "#agent/api/ports.ts";
 import { isMember } from "#shared/bootstrap/machine.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { Topic } from "#shared/registry/command.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 
 /**
  * What a route declares about who may call it and when, as data; one hook enforces it and no handler checks readiness.
@@ -153,8 +154,7 @@ export class GateKeeper {
 
   #quorumLost(why?: string): AppError {
     const { leader, missing } = this.#queries.status();
-    const { members } = this.#queries.registry;
-    const facts = { leader, missing: missing.map((peer) => members.get(peer)?.name ?? peer) };
+    const facts = { leader, missing: missing.map((peer) => nameOf(this.#queries.registry, peer)) };
     return new AppError("quorum_lost", facts, why);
   }
 }

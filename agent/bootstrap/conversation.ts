@@ -1,17 +1,15 @@
-import { Type, type Static, type TSchema } from "typebox";
+import type { Static, TSchema } from "typebox";
 
 import { joinBinding } from "./binding.ts";
 import {
   JOIN_PROTOCOL_VERSION,
   JoinAcceptance,
-  JoinRefusal,
   JoinRehearsed,
   JoinVerdict,
-  receive,
   type JoinHello,
 } from "./join-messages.ts";
 import type { Prover } from "./prover.ts";
-import { AttemptFailed } from "./refusal.ts";
+import { unlessRefused } from "./refusal.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { StrangerChannel } from "#agent/ports/transport.ts";
 import { AppError } from "#shared/errors/app-error.ts";
@@ -74,19 +72,10 @@ export async function rehearsed(channel: StrangerChannel, signal: AbortSignal): 
   await answer(channel, JoinRehearsed, signal);
 }
 
-async function answer<T extends TSchema>(
+function answer<T extends TSchema>(
   channel: StrangerChannel,
   schema: T,
   signal: AbortSignal,
 ): Promise<Static<T>> {
-  const said: unknown = await receive(channel, Type.Union([JoinRefusal, schema]), {
-    timeoutMs: ANSWER_MS_MAX,
-    signal,
-  });
-  if (isRefusal(said)) throw new AttemptFailed(said.refused);
-  return said as Static<T>;
-}
-
-function isRefusal(said: unknown): said is JoinRefusal {
-  return typeof said === "object" && said !== null && "refused" in said;
+  return unlessRefused(channel, schema, { timeoutMs: ANSWER_MS_MAX, signal });
 }

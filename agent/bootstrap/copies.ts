@@ -20,7 +20,8 @@ import type { ClusterIdentity, IdentityStore } from "#agent/ports/store.ts";
 import type { StrangerChannel } from "#agent/ports/transport.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
-import type { ClusterInfo, User } from "#shared/registry/state.ts";
+import { usersByUid } from "#shared/registry/queries/users.ts";
+import type { ClusterInfo, RegistryState, User } from "#shared/registry/state.ts";
 
 /** Longest the asker may take for one message; its proof costs it a password hash. Milliseconds. */
 const ASKER_MS_MAX = 10_000;
@@ -51,7 +52,7 @@ interface Deps {
 export class Copies {
   readonly #deps: Deps;
   readonly #failed: FailedProofs;
-  #users: { readonly users: ReadonlyMap<string, User>; readonly atMs: number } | null = null;
+  #users: { readonly users: RegistryState["users"]; readonly atMs: number } | null = null;
   #reading: Promise<HeldCopy> | null = null;
 
   constructor(deps: Deps, options: { readonly limits?: ProofLimits } = {}) {
@@ -119,7 +120,7 @@ export class Copies {
     const { scram, self } = this.#deps;
     const asker = channel.remote;
     const hello = await receive(channel, CopyHello, { timeoutMs: ASKER_MS_MAX });
-    this.#refuseGuesser(asker);
+    this.#failed.refuse(asker);
     const users = await this.#knownUsers();
     const user = users.get(hello.username) ?? null;
     const server = scram.server(
@@ -131,7 +132,7 @@ export class Copies {
     await channel.send(challenge);
 
     const { proof } = await receive(channel, CopyProof, { timeoutMs: ASKER_MS_MAX });
-    this.#refuseGuesser(asker); // Again: many conversations may have begun at once.
+    this.#failed.refuse(asker); // Again: many conversations may have begun at once.
     const signature = server.check(proof, copyBinding(asker, self, hello, challenge));
     if (signature === null) {
       this.#failed.add(asker);
@@ -176,7 +177,7 @@ export class Copies {
     }
   }
 
-  async #knownUsers(): Promise<ReadonlyMap<string, User>> {
+  async #knownUsers(): Promise<RegistryState["users"]> {
     const now = this.#deps.clock.monotonicMs();
     if (this.#users === null || now - this.#users.atMs >= USERS_MS) {
       const { state } = await this.#read();
@@ -208,11 +209,6 @@ export class Copies {
       "the cluster has a leader again; nothing has to be recovered",
     );
   }
-
-  #refuseGuesser(asker: MemberId): void {
-    const retry_after_s = this.#failed.waitS(asker);
-    if (retry_after_s > 0) throw new AppError("too_many_attempts", { retry_after_s });
-  }
 }
 
 /** Throws not_in_cluster: this host joined, but had not received the registry yet. */
@@ -222,8 +218,8 @@ function infoOf({ state }: HeldCopy): ClusterInfo {
 }
 
 /** A real verifier, the same on all agents: that of the user who was first. Throws not_in_cluster without any. */
-function referenceOf(users: ReadonlyMap<string, User>): User["verifier"] {
-  const [first] = [...users.values()].toSorted((a, b) => a.uid - b.uid);
+function referenceOf(users: RegistryState["users"]): User["verifier"] {
+  const [first] = usersByUid({ users });
   if (first === undefined) throw new AppError("not_in_cluster", {});
   return first.verifier;
 }

@@ -1,6 +1,5 @@
 import { Type, type Static } from "typebox";
 
-import { JoinRefusal } from "./join-messages.ts";
 import type { ScramBinding } from "#agent/ports/credentials.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { SNAPSHOT_BYTES_MAX, USER_NAME_CHARS_MAX } from "#shared/lib/limits.ts";
@@ -36,7 +35,7 @@ export const CopyQuestion = Type.Object({
 export type CopyQuestion = Static<typeof CopyQuestion>;
 
 /** Holder: what anybody may know. */
-const CopyReply = Type.Object({
+export const CopyReply = Type.Object({
   cluster_id: ClusterId,
   incarnation: Incarnation,
   /** See ClusterIdentity.lineage. */
@@ -58,7 +57,7 @@ export const CopyHello = Type.Object({
 export type CopyHello = Static<typeof CopyHello>;
 
 /** Holder: how to prove the password. */
-const CopyChallenge = Type.Object({
+export const CopyChallenge = Type.Object({
   nonce: Base64(64),
   salt: Base64(96),
   n: Type.Integer({ minimum: 1 }),
@@ -73,7 +72,7 @@ export type CopyChallenge = Static<typeof CopyChallenge>;
 export const CopyProof = Type.Object({ proof: Base64(64) });
 
 /** Holder: what its copy is. `server_signature` proves that it knows the user's verifier. */
-const CopyHead = Type.Object({
+export const CopyHead = Type.Object({
   server_signature: Base64(64),
   cluster_name: Type.String({ maxLength: 64 }),
   /** Of the last entry of its log, and the log's time there. */
@@ -87,7 +86,7 @@ export type CopyHead = Static<typeof CopyHead>;
 export const CopyPull = Type.Object({ offset: Type.Integer({ minimum: 0, maximum: PACKED_BYTES_MAX }) });
 
 /** Holder: COPY_PIECE_BYTES of it, or what is left. */
-const CopyPiece = Type.Object({
+export const CopyPiece = Type.Object({
   /** Size and SHA-256 (hex) of the state as text, and its size when packed (zstd). */
   bytes: Type.Integer({ minimum: 1, maximum: SNAPSHOT_BYTES_MAX }),
   sha256: Type.String({ minLength: 64, maxLength: 64 }),
@@ -95,11 +94,6 @@ const CopyPiece = Type.Object({
   data: Base64(COPY_PIECE_BYTES),
 });
 export type CopyPiece = Static<typeof CopyPiece>;
-
-export const CopyReplyOrRefusal = Type.Union([JoinRefusal, CopyReply]);
-export const CopyChallengeOrRefusal = Type.Union([JoinRefusal, CopyChallenge]);
-export const CopyHeadOrRefusal = Type.Union([JoinRefusal, CopyHead]);
-export const CopyPieceOrRefusal = Type.Union([JoinRefusal, CopyPiece]);
 
 /**
  * What both sides sign beside the exchange itself: see joinBinding. The label keeps a proof for a copy from letting a host in, and the

@@ -8,6 +8,7 @@ import type { IdentityStore } from "#agent/ports/store.ts";
 import type { StrangerTransport, Transport } from "#agent/ports/transport.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 
 /** Longest for this host to go back to `idle` once the cluster has let it go. Milliseconds. */
 const IDLE_MS_MAX = 10_000;
@@ -111,7 +112,7 @@ export class Departure implements DeparturePort, AsyncDisposable {
     const { registry, membership, voting, self } = this.#deps;
     const { members } = registry.state;
     if (members.size > 1) {
-      const name = members.get(peer)?.name ?? peer;
+      const name = nameOf(registry.state, peer);
       // The same answer whichever agent is asked, so that nobody leaves because a request for another one's name went astray.
       if ((peer === self || membership.isAlive(peer)) && !force) {
         const reason = "it is alive; let it leave by itself, or force its removal";

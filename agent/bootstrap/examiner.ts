@@ -3,7 +3,9 @@ import type { JoinProofs, Scram, ScramBinding } from "#agent/ports/credentials.t
 import type { Registry } from "#agent/ports/registry.ts";
 import { AppError, isKind } from "#shared/errors/app-error.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 import { tokenStateOf } from "#shared/registry/queries/tokens.ts";
+import { usersByUid } from "#shared/registry/queries/users.ts";
 import type { JoinToken, RegistryState, User } from "#shared/registry/state.ts";
 
 /** Longest to make sure that this agent's copy is up to date before it says that something does not exist. Milliseconds. */
@@ -73,7 +75,7 @@ export function tokenRefusal(
     return denied("this join token was revoked; an administrator can make another one");
   if (token.usedBy === peer) return null;
   if (token.usedBy !== null) {
-    const name = state.members.get(token.usedBy)?.name ?? token.usedBy;
+    const name = nameOf(state, token.usedBy);
     return denied(`this join token was used by ${name} already; each host needs its own`);
   }
   return tokenStateOf(token, logTime(state, at)) === "expired"
@@ -88,8 +90,8 @@ export function logTime(state: Readonly<RegistryState>, now: EpochMs): EpochMs {
 
 function ofPassword({ scram, registry }: Deps, username: string, nonce: string): Examiner {
   const user = registry.state.users.get(username) ?? null;
-  const reference = firstUser(registry.state);
-  if (reference === null) throw new AppError("not_in_cluster", {});
+  const [reference] = usersByUid(registry.state);
+  if (reference === undefined) throw new AppError("not_in_cluster", {});
   const server = scram.server({ username, nonce }, user?.verifier ?? null, reference.verifier);
   return {
     challenge: server.challenge,
@@ -161,9 +163,4 @@ function demandAdministrator(user: User | null, prefix = ""): void {
 /** A token may have been made elsewhere a moment ago. Without a majority this agent's own copy has to do. */
 async function lookAgain(registry: Registry): Promise<void> {
   await registry.readBarrier({ timeoutMs: LOOK_AGAIN_MS_MAX }).catch(() => undefined);
-}
-
-/** The user that was first: on all agents the same, for as long as it exists. */
-function firstUser(state: Readonly<RegistryState>): User | null {
-  return [...state.users.values()].toSorted((a, b) => a.uid - b.uid)[0] ?? null;
 }

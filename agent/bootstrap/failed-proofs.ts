@@ -1,4 +1,5 @@
 import type { Clock } from "#agent/ports/clock.ts";
+import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 
 /** How many wrong proofs are forgiven, and how fast. */
@@ -31,6 +32,12 @@ export class FailedProofs {
   constructor(deps: { readonly clock: Clock }, limits: ProofLimits = DEFAULT_LIMITS) {
     this.#clock = deps.clock;
     this.#limits = limits;
+  }
+
+  /** Throws too_many_attempts while this peer may not try. */
+  refuse(peer: MemberId): void {
+    const retry_after_s = this.waitS(peer);
+    if (retry_after_s > 0) throw new AppError("too_many_attempts", { retry_after_s });
   }
 
   /** Seconds until this peer may try again; 0 when it may now. */

@@ -1,6 +1,10 @@
 import { randomUUID } from "node:crypto";
 
+import { Type, type Static, type TSchema } from "typebox";
+
+import { JoinRefusal, receive } from "./join-messages.ts";
 import type { Log } from "#agent/ports/log.ts";
+import type { StrangerChannel } from "#agent/ports/transport.ts";
 import { toFailure } from "#shared/bootstrap/failure.ts";
 import type { BootstrapFailure, BootstrapState } from "#shared/bootstrap/machine.ts";
 import { AppError } from "#shared/errors/app-error.ts";
@@ -41,4 +45,22 @@ function named(failure: BootstrapFailure, log: Log): BootstrapFailure {
   const incident = randomUUID();
   log.error({ incident, reason: details.message }, "the bootstrap ended with an internal error");
   return { code, details: { ...details, incident } };
+}
+
+/**
+ * The other side's next message. Rejects with AttemptFailed when it refuses instead, with AppError peer_unreachable, peer_timeout or
+ * peer_refused when the conversation breaks.
+ */
+export async function unlessRefused<T extends TSchema>(
+  channel: StrangerChannel,
+  schema: T,
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+): Promise<Static<T>> {
+  const said: unknown = await receive(channel, Type.Union([JoinRefusal, schema]), options);
+  if (isRefusal(said)) throw new AttemptFailed(said.refused);
+  return said as Static<T>;
+}
+
+function isRefusal(said: unknown): said is JoinRefusal {
+  return typeof said === "object" && said !== null && "refused" in said;
 }

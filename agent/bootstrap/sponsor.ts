@@ -34,6 +34,7 @@ import type { MemberId } from "#shared/lib/ids.ts";
 import { JOIN_CLOCK_OFFSET_MS_MAX, JOIN_FRAME_BYTES_MAX } from "#shared/lib/limits.ts";
 import { NewMember, type CommandOf } from "#shared/registry/command.ts";
 import { admission } from "#shared/registry/reducers/admission.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 
 /** Longest a joiner may take for one message; its proof costs it a password hash. Milliseconds. */
 const JOINER_MS_MAX = 10_000;
@@ -107,12 +108,9 @@ export class Sponsor {
   /** Voters that are missing are told by the names that an operator knows. */
   #byName(error: unknown): unknown {
     if (!isKind(error, "quorum_lost")) return error;
-    const { members } = this.#deps.registry.state;
+    const { state } = this.#deps.registry;
     const { leader, missing } = error.facts;
-    return new AppError("quorum_lost", {
-      leader,
-      missing: missing.map((peer) => members.get(peer)?.name ?? peer),
-    });
+    return new AppError("quorum_lost", { leader, missing: missing.map((peer) => nameOf(state, peer)) });
   }
 
   /** What the asker may know: about itself, and what anybody is told about this cluster. */
@@ -128,7 +126,7 @@ export class Sponsor {
     const heardAt = clock.now();
     const hello = this.#helloIn(channel, opening);
     const cluster = await this.#cluster();
-    this.#refuseGuesser(channel.remote);
+    this.#failed.refuse(channel.remote);
     const { examined, offset } = await this.#examine(channel, hello, { cluster, heardAt });
     const { by, token, signature } = examined;
     await channel.send({
@@ -192,7 +190,7 @@ export class Sponsor {
     const askedAt = clock.now();
     await channel.send(challenge);
     const { proof, clock_ms } = await receive(channel, JoinProof, { timeoutMs: JOINER_MS_MAX });
-    this.#refuseGuesser(joiner); // Again: many conversations may have begun at once.
+    this.#failed.refuse(joiner); // Again: many conversations may have begun at once.
     try {
       const examined = examiner.check(proof, joinBinding(joiner, self, hello, challenge));
       return {
@@ -216,11 +214,6 @@ export class Sponsor {
       throw new AppError("overloaded", { what: "this agent" }, text);
     }
     return cluster;
-  }
-
-  #refuseGuesser(joiner: MemberId): void {
-    const retry_after_s = this.#failed.waitS(joiner);
-    if (retry_after_s > 0) throw new AppError("too_many_attempts", { retry_after_s });
   }
 
   /**

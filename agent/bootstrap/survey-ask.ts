@@ -1,18 +1,14 @@
 import {
   COPY_PROTOCOL_VERSION,
   copyBinding,
-  CopyChallengeOrRefusal,
-  CopyHeadOrRefusal,
-  CopyPieceOrRefusal,
-  CopyReplyOrRefusal,
-  type CopyHead,
+  CopyChallenge,
+  CopyHead,
+  CopyPiece,
+  CopyReply,
   type CopyHello,
-  type CopyPiece,
   type CopyQuestion,
-  type CopyReply,
 } from "./copy-messages.ts";
-import { receive, type JoinRefusal } from "./join-messages.ts";
-import { AttemptFailed } from "./refusal.ts";
+import { unlessRefused } from "./refusal.ts";
 import type { Credentials, Scram } from "#agent/ports/credentials.ts";
 import type { StrangerChannel } from "#agent/ports/transport.ts";
 import { AppError } from "#shared/errors/app-error.ts";
@@ -27,7 +23,7 @@ const HOLDER_MS_MAX = 15_000;
 /** Which cluster is it, and has it a leader? */
 export async function ask(channel: StrangerChannel, signal: AbortSignal): Promise<CopyReply> {
   await channel.send({ v: COPY_PROTOCOL_VERSION, ask: "copy" } satisfies CopyQuestion);
-  return unlessRefused(await receive(channel, CopyReplyOrRefusal, waiting(signal)));
+  return unlessRefused(channel, CopyReply, waiting(signal));
 }
 
 /** Proves the password to the holder and the holder to us. Rejects with access_denied when the holder does not prove itself. */
@@ -40,7 +36,7 @@ export async function prove(
   const client = deps.scram.client(credentials);
   const hello: CopyHello = { username: client.first.username, client_nonce: client.first.nonce };
   await channel.send(hello);
-  const challenge = unlessRefused(await receive(channel, CopyChallengeOrRefusal, waiting(signal)));
+  const challenge = await unlessRefused(channel, CopyChallenge, waiting(signal));
   if (challenge.cluster_id !== reply.cluster_id || challenge.incarnation !== reply.incarnation) {
     throw unsound(channel.remote, "two different clusters in one conversation");
   }
@@ -48,7 +44,7 @@ export async function prove(
   const { proof, confirmedBy } = await client.prove(challenge, binding);
   signal.throwIfAborted();
   await channel.send({ proof });
-  const head = unlessRefused(await receive(channel, CopyHeadOrRefusal, waiting(signal)));
+  const head = await unlessRefused(channel, CopyHead, waiting(signal));
   if (!confirmedBy(head.server_signature)) {
     const text = `${channel.remote} did not prove that it knows this user; it is not of the cluster, or the password is wrong`;
     throw new AppError("access_denied", {}, text);
@@ -63,7 +59,7 @@ export async function pull(
   signal: AbortSignal,
 ): Promise<CopyPiece> {
   await channel.send({ offset });
-  return unlessRefused(await receive(channel, CopyPieceOrRefusal, waiting(signal)));
+  return unlessRefused(channel, CopyPiece, waiting(signal));
 }
 
 /** What a holder sent cannot be used. */
@@ -73,9 +69,4 @@ export function unsound(peer: MemberId, what: string): AppError<"peer_refused"> 
 
 function waiting(signal: AbortSignal): { readonly timeoutMs: number; readonly signal: AbortSignal } {
   return { timeoutMs: HOLDER_MS_MAX, signal };
-}
-
-function unlessRefused<T extends object>(answer: T | JoinRefusal): T {
-  if ("refused" in answer) throw new AttemptFailed(answer.refused);
-  return answer;
 }

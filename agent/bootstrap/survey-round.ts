@@ -1,4 +1,5 @@
 import type { CopyHead, CopyReply } from "./copy-messages.ts";
+import { within } from "./deadline.ts";
 import { AttemptFailed } from "./refusal.ts";
 import { ask, prove } from "./survey-ask.ts";
 import type { Clock } from "#agent/ports/clock.ts";
@@ -120,13 +121,9 @@ export async function timed<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const over = new AbortController();
-  const either = AbortSignal.any([signal, over.signal]);
-  const late = clock.sleep(ms, either).then(() => {
-    throw new Error(`it did not answer within ${ms / 1000} s`);
-  });
-  late.catch(() => undefined);
+  const late = (): Error => new Error(`it did not answer within ${ms / 1000} s`);
   try {
-    return await Promise.race([work(either), late]);
+    return await within(work(AbortSignal.any([signal, over.signal])), { clock, ms, signal, late });
   } finally {
     over.abort();
   }

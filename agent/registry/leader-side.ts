@@ -13,6 +13,7 @@ import type { OwnHealth } from "#agent/ports/membership.ts";
 import type { Transport } from "#agent/ports/transport.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { Command } from "#shared/registry/command.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 
 /** What a leader does for its cluster, and what may be wished of it: on every agent, for each may come to lead. */
 export interface LeaderSide {
@@ -54,8 +55,13 @@ export function leaderSide(
     { self },
   );
   const leadership = (): ReturnType<Standing["leadership"]> => standing.leadership();
-  const nameOf = (peer: MemberId): string => machine.state.members.get(peer)?.name ?? peer;
-  const handOver = new HandOver({ loop, clock, self, leadership, nameOf });
+  const handOver = new HandOver({
+    loop,
+    clock,
+    self,
+    leadership,
+    nameOf: (peer) => nameOf(machine.state, peer),
+  });
   const missing = (): readonly MemberId[] => standing.missing();
   const voting = new VotingDesk({ transport, clock, leadership, missing, handOver, keeper, duties });
   return { duties, handOver, voting };

@@ -15,6 +15,7 @@ import type { MemberId } from "#shared/lib/ids.ts";
 import type { Change, RegistryState } from "#shared/registry/state.ts";
 import { emptyState } from "#shared/registry/reduce.ts";
 import type { Command } from "#shared/registry/command.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 
 /** How long a founder may need to become the leader of itself: a few writes to its disk. */
 const FOUND_MS = 30_000;
@@ -270,7 +271,7 @@ export class Replica implements Registry, Voting {
 
   #diskFull(): AppError<"disk_full"> {
     const { self } = this.#deps.transport;
-    const host = this.state.members.get(self)?.name ?? self;
+    const host = nameOf(this.state, self);
     const unknown = { host, path: "", free_bytes: 0, needed_bytes: 0 };
     return this.#disk?.room.error(host) ?? new AppError("disk_full", unknown);
   }

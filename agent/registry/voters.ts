@@ -8,6 +8,7 @@ import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import { chooseVoters, hasLiveMajority, planVoters, type VoterView } from "#shared/placement/voters.ts";
 import { SETTINGS_DEFAULT } from "#shared/registry/state.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 
 /** How long a newcomer may take to catch up before another one is tried. Milliseconds. */
 const CATCH_UP_MS_MAX = 120_000;
@@ -79,7 +80,7 @@ export class VoterKeeper implements Duty {
    */
   async voteOut(peer: MemberId, look: Look, timeoutMs: number): Promise<"done" | "not_leader"> {
     if (look.status.role !== "leader") return "not_leader";
-    const what = `take the vote of ${nameIn(look, peer)}`;
+    const what = `take the vote of ${nameOf(look.state, peer)}`;
     this.#leavingUntil.set(peer, look.nowMs + LEAVING_MS);
     const reason = this.#whyNot(look);
     if (reason !== null) {
@@ -109,7 +110,7 @@ export class VoterKeeper implements Duty {
     const next = chooseVoters(this.#view(look));
     if (next.length === 0) return "no other member could vote in its place";
     if (hasLiveMajority(next, alive)) return null;
-    return `of those who would vote then (${next.map((one) => nameIn(look, one)).join(", ")}) too few answer`;
+    return `of those who would vote then (${next.map((one) => nameOf(look.state, one)).join(", ")}) too few answer`;
   }
 
   #settle({ config, configIndex, commit }: CoreStatus): void {
@@ -172,8 +173,4 @@ export class VoterKeeper implements Duty {
 
 function takesPart({ voters, outgoing, learners }: VoterConfig, peer: MemberId): boolean {
   return voters.includes(peer) || outgoing.includes(peer) || learners.includes(peer);
-}
-
-function nameIn({ state }: Look, peer: MemberId): string {
-  return state.members.get(peer)?.name ?? peer;
 }

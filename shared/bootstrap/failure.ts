@@ -66,21 +66,13 @@ const CODES = {
 
 /** An expected error as the failure of an attempt: its code, its sentence and its facts. */
 export function toFailure(error: AppError): BootstrapFailure {
-  const { field, rule } = fieldAtFault(error);
-  const named = field === undefined ? {} : { field, rule };
-  return { code: CODES[error.kind], details: { ...error.facts, ...named, message: messageOf(error) } };
-}
-
-/** The field of the request whose value the cluster cannot take: its own words do not know the request. */
-function fieldAtFault(error: AppError): { readonly field?: string; readonly rule?: string } {
-  if (!isKind(error, "member_name_exists")) return {};
+  const code = CODES[error.kind];
+  if (!isKind(error, "member_name_exists"))
+    return { code, details: { ...error.facts, message: error.message } };
+  // Its own words do not know the request: the field whose value the cluster cannot take.
+  const field = "node.identity.name";
   const rule = `another member is already called ${error.facts.name}; give this host another name`;
-  return { field: "node.identity.name", rule };
-}
-
-function messageOf(error: AppError): string {
-  const { field, rule } = fieldAtFault(error);
-  return field === undefined ? error.message : `${field}: ${rule}`;
+  return { code, details: { ...error.facts, field, rule, message: `${field}: ${rule}` } };
 }
 
 /** Whether trying again, here or at another agent, may help without anybody doing anything. */

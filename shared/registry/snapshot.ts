@@ -18,6 +18,7 @@ import { tokensById } from "#shared/registry/queries/tokens.ts";
 import { zonesById } from "#shared/registry/queries/zones.ts";
 import { textOf } from "#shared/registry/texts.ts";
 import { formatOf, upgraded } from "#shared/registry/upgrades.ts";
+import { usersByUid } from "#shared/registry/queries/users.ts";
 import type { CommandResult, RegistryState } from "#shared/registry/state.ts";
 
 /** Raised with every change of the shape below; upgrades.ts then reads the one before as well. */
@@ -172,7 +173,7 @@ export function encodeState(state: Readonly<RegistryState>): string {
     nextZoneId: canonicalJson(nextZoneId),
     weights: canonicalJson(weights),
     nodes: list(nodesByUuid(state).map((node) => textOf(node))),
-    users: list([...state.users.values()].toSorted((a, b) => a.uid - b.uid).map((user) => textOf(user))),
+    users: list(usersByUid(state).map((user) => textOf(user))),
     nextUserUid: canonicalJson(nextUserUid),
     tokens: list(tokensById(state).map((token) => textOf(token))),
     sessions: canonicalJson(

@@ -6,7 +6,8 @@ import { Leader, LeaderRequest } from "#shared/contract/native.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 import { WRITE } from "./gates.ts";
-import { findMember, nameOf } from "./names.ts";
+import { findMember } from "./names.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 
 /** POST leader: hands leadership to the named voter, or to the one that is best suited. Any agent takes the wish. */
 export const leaderRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queries: Queries }> = async (
@@ -21,6 +22,6 @@ export const leaderRoutes: FastifyPluginAsyncTypebox<{ commands: Commands; queri
     const to = wanted === undefined ? undefined : findMember(queries, wanted);
     if (wanted !== undefined && to === undefined) throw new AppError("member_not_found", { peer: wanted });
     const leader = await commands.lead(to?.peer ?? null);
-    return { leader: nameOf(queries, leader), leader_peer: leader };
+    return { leader: nameOf(queries.registry, leader), leader_peer: leader };
   });
 };

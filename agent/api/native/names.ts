@@ -1,11 +1,5 @@
 import type { Queries } from "#agent/api/ports.ts";
-import type { MemberId } from "#shared/lib/ids.ts";
 import type { Member } from "#shared/registry/state.ts";
-
-/** The name of a peer's host; its id where the registry does not know it (yet, or any more). */
-export function nameOf({ registry }: Queries, peer: MemberId): string {
-  return registry.members.get(peer)?.name ?? peer;
-}
 
 /** Finds a member by name, peer id, uuid or uid, in this order. */
 export function findMember({ registry }: Queries, text: string): Member | undefined {

@@ -7,7 +7,7 @@ import { byText } from "#shared/lib/order.ts";
 import type { MemberRole } from "#shared/placement/roles.ts";
 
 import { READ_STATUS } from "./gates.ts";
-import { nameOf } from "./names.ts";
+import { nameOf } from "#shared/registry/queries/members.ts";
 import { rolesNow } from "./roles.ts";
 
 type Roles = ReturnType<typeof rolesNow>;
@@ -75,11 +75,11 @@ function toCluster({ registry: { cluster, members } }: Queries): AgentStatus["cl
 
 function toRegistry(queries: Queries, roles: Roles): AgentStatus["registry"] {
   const { role, term, leader, applied, commit, config, ageMs, quorum, missing, halted } = queries.status();
-  const names = (peers: readonly string[]): string[] => peers.map((peer) => nameOf(queries, peer));
+  const names = (peers: readonly string[]): string[] => peers.map((peer) => nameOf(queries.registry, peer));
   return {
     role,
     term,
-    leader: leader === null ? null : nameOf(queries, leader),
+    leader: leader === null ? null : nameOf(queries.registry, leader),
     leader_peer: leader,
     applied,
     commit,

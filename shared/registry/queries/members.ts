@@ -1,8 +1,14 @@
+import type { MemberId } from "#shared/lib/ids.ts";
 import type { Member, RegistryState } from "#shared/registry/state.ts";
 
 /** All members, oldest first. */
 export function membersByUid(state: Readonly<RegistryState>): Member[] {
   return [...state.members.values()].toSorted((a, b) => a.uid - b.uid);
+}
+
+/** What people call a peer's host; its id where the registry does not know it (yet, or any more). */
+export function nameOf({ members }: Pick<RegistryState, "members">, peer: MemberId): string {
+  return members.get(peer)?.name ?? peer;
 }
 
 /**

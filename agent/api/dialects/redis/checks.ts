@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type, type Static } from "typebox";
 
 import type { Queries } from "#agent/api/ports.ts";
-import { membersByUid } from "#shared/registry/queries/members.ts";
+import { hasPlace, membersByUid } from "#shared/registry/queries/members.ts";
 import type { Member } from "#shared/registry/state.ts";
 
 import type { RedisDeps } from "./deps.ts";
@@ -53,8 +53,8 @@ export const checkRoutes: FastifyPluginAsyncTypebox<RedisDeps> = async (app, { q
 };
 
 /** A join that has broken off is no fault of the cluster: it goes by itself, and must not keep the next host waiting meanwhile. */
-function counts({ membership }: Queries, { peer, status, tookOverAt }: Member): boolean {
-  return status === "active" || tookOverAt !== undefined || membership.view(peer).liveness !== "dead";
+function counts({ membership }: Queries, member: Member): boolean {
+  return hasPlace(member) || membership.view(member.peer).liveness !== "dead";
 }
 
 const COMPLAINTS = {

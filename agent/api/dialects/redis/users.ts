@@ -8,6 +8,7 @@ import { passwordRule, userNameRule } from "#shared/bootstrap/check-credentials.
 import { AppError } from "#shared/errors/app-error.ts";
 import { PASSWORD_CHARS_MAX, USER_NAME_CHARS_MAX } from "#shared/lib/limits.ts";
 import { isoSeconds } from "#shared/lib/time.ts";
+import { usersByUid } from "#shared/registry/queries/users.ts";
 import type { User } from "#shared/registry/state.ts";
 
 import type { RedisDeps } from "./deps.ts";
@@ -55,7 +56,7 @@ const USERS: Target = { topic: "users", id: "" };
 export const userRoutes: FastifyPluginAsyncTypebox<RedisDeps> = async (app, { commands, queries }) => {
   const all = { response: { 200: Type.Array(UserView) } };
   app.get("/v1/users", { schema: all, config: READ_USERS }, async () =>
-    [...queries.registry.users.values()].toSorted((a, b) => a.uid - b.uid).map(toUser),
+    usersByUid(queries.registry).map(toUser),
   );
 
   const one = { params: UserPath, response: { 200: UserView } };
