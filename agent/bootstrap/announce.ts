@@ -40,6 +40,8 @@ export class Announcer implements AsyncDisposable {
     const { registry, own } = this.#deps;
     this.#watches.push(
       registry.onChange((changes) => {
+        // Asked only then: what this host is costs more to find out than a change to apply.
+        if (!changes.some(({ topic }) => topic === "members")) return;
         const peer = own()?.peer;
         if (changes.some(({ topic, id }) => topic === "members" && id === peer)) this.check();
       }),

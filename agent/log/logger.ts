@@ -3,6 +3,7 @@ import pretty from "pino-pretty";
 
 import type { Log } from "#agent/ports/log.ts";
 
+import { Lines } from "./lines.ts";
 import { maskSecrets } from "./mask.ts";
 
 /** The agent's log: one event per line on stdout, which systemd hands to the journal. */
@@ -19,13 +20,15 @@ export interface LogOptions {
 }
 
 /**
- * Makes the root logger; each part of the agent gets a `child({ part })`. Every line is written before the call returns,
- * so that nothing is lost when the process ends, however it ends. Worker threads of pino are not used: they do not
- * survive bundling, and lose the last lines of a crash.
+ * Makes the root logger; each part of the agent gets a `child({ part })`. Warnings and worse are written before the call
+ * returns, the rest a moment later (lines.ts); neither is lost when the process ends in any way that it notices. Worker threads of
+ * pino are not used: they do not survive bundling, and lose the last lines of a crash.
  */
 export function createLog(options: LogOptions, destination?: DestinationStream): RootLog {
   const readable = options.format === "pretty" || (options.format === "auto" && process.stdout.isTTY);
-  const stream = destination ?? pino.destination({ dest: 1, sync: true });
+  const stdout = destination ?? pino.destination({ dest: 1, sync: true });
+  const lines = new Lines(stdout);
+  if (destination === undefined) process.on("exit", () => lines.flush());
   const logger: Logger = pino(
     {
       level: options.level,
@@ -38,8 +41,8 @@ export function createLog(options: LogOptions, destination?: DestinationStream):
       serializers: { err: stdSerializers.err, error: stdSerializers.err },
     },
     readable
-      ? pretty({ sync: true, destination: stream, ignore: "pid,host", colorize: process.stdout.isTTY })
-      : stream,
+      ? pretty({ sync: true, destination: stdout, ignore: "pid,host", colorize: process.stdout.isTTY })
+      : lines,
   );
   // Pino formats the fields of a line but not those of a child; children inherit this method from their parent.
   // oxlint-disable-next-line typescript/unbound-method -- called with the right `this` below

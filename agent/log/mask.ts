@@ -25,6 +25,7 @@ const SECRET_NAMES: ReadonlySet<string> = new Set(
 const MASK = "[secret]";
 /** Join tokens know themselves: they are found wherever they stand. */
 const JOIN_TOKEN = /\bmuster1\.[A-Za-z0-9_-]{16,}/g;
+const TOKEN_BEGIN = "muster1.";
 /** Deeper fields are not for a log line; they are left out, so that nothing unchecked gets through. */
 const DEPTH_MAX = 6;
 
@@ -34,7 +35,9 @@ export function maskSecrets(fields: object): Record<string, unknown> {
 }
 
 function masked(value: unknown, depth: number): unknown {
-  if (typeof value === "string") return value.replaceAll(JOIN_TOKEN, MASK);
+  if (typeof value === "string") {
+    return value.includes(TOKEN_BEGIN) ? value.replaceAll(JOIN_TOKEN, MASK) : value;
+  }
   if (Array.isArray(value)) {
     return depth >= DEPTH_MAX ? "[deep]" : value.map((item) => masked(item, depth + 1));
   }
@@ -42,7 +45,7 @@ function masked(value: unknown, depth: number): unknown {
   if (depth >= DEPTH_MAX) return "[deep]";
   const out: Record<string, unknown> = {};
   for (const [name, inner] of Object.entries(value)) {
-    out[name] = SECRET_NAMES.has(plain(name)) ? MASK : masked(inner, depth + 1);
+    out[name] = isSecret(name) ? MASK : masked(inner, depth + 1);
   }
   return out;
 }
@@ -51,6 +54,18 @@ function isPlain(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
+}
+
+/** Names that were looked at before. The agent's own are few; what others make up is not remembered beyond a bound. */
+const judged = new Map<string, boolean>();
+const JUDGED_MAX = 1000;
+
+function isSecret(name: string): boolean {
+  const known = judged.get(name);
+  if (known !== undefined) return known;
+  const secret = SECRET_NAMES.has(plain(name));
+  if (judged.size < JUDGED_MAX) judged.set(name, secret);
+  return secret;
 }
 
 function plain(name: string): string {

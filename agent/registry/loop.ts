@@ -1,12 +1,14 @@
 import type { StateMachine } from "./apply.ts";
+import { CommitNews } from "./commit-news.ts";
 import { encodeMessage } from "./message-wire.ts";
 import { CONSENSUS } from "./wire.ts";
 import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import { StoreDamaged, WriteFailed, type LogStore } from "#agent/ports/store.ts";
 import type { StreamClass, Transport } from "#agent/ports/transport.ts";
-import type { Message, SnapshotMeta } from "#shared/consensus/messages.ts";
+import type { Entry, Message, SnapshotMeta } from "#shared/consensus/messages.ts";
 import type { Consensus, CoreStatus, HardState, Ready, ReadState } from "#shared/consensus/ready.ts";
+import type { MemberId } from "#shared/lib/ids.ts";
 import { CONSENSUS_INBOX_MAX } from "#shared/lib/limits.ts";
 
 /** Ticks made up for after a stall. The rest is forgiven: the peers' messages waited too, so their silence proves nothing. */
@@ -42,6 +44,7 @@ export interface LoopDeps {
  */
 export class ConsensusLoop {
   readonly #deps: LoopDeps;
+  readonly #news: CommitNews;
   #inbox: Message[] = [];
   #tasks: ((core: Consensus) => void)[] = [];
   #ticks = 0;
@@ -62,6 +65,7 @@ export class ConsensusLoop {
 
   constructor(deps: LoopDeps, options: { readonly hardState: HardState }) {
     this.#deps = deps;
+    this.#news = new CommitNews({ clock: deps.clock, send: (message) => this.#sendOne(message) });
     this.#status = deps.core.status();
     this.#hardState = options.hardState;
   }
@@ -128,6 +132,11 @@ export class ConsensusLoop {
     if (!this.#tasks.includes(task)) this.do(task);
   }
 
+  /** A member has somebody who waits until it knows that this index is committed: its news does not wait for company. */
+  awaited(member: MemberId, index: number): void {
+    if (!this.#ended) this.#news.await(member, index);
+  }
+
   /** Ends after the turn that is under way. */
   async stop(): Promise<void> {
     const { silent } = this;
@@ -156,6 +165,7 @@ export class ConsensusLoop {
     this.#ticking?.[Symbol.dispose]();
     this.#inbox = [];
     this.#tasks = [];
+    this.#news.drop();
     this.#hold?.release();
   }
 
@@ -227,20 +237,26 @@ export class ConsensusLoop {
   }
 
   async #process(ready: Ready): Promise<void> {
-    const { core, machine } = this.#deps;
+    const { core } = this.#deps;
     this.#send(ready.sendNow);
+    // The transport sends at the end of a turn of its own; the peers' disks should be busy before this one is.
+    if (ready.sendNow.length > 0) await null;
     if (ready.hardState !== null) this.#hardState = ready.hardState;
     if (ready.snapshot !== null) await this.#waiting(this.#install(ready.snapshot));
-    await this.#save(ready);
+    // What is committed here is on this disk already, so it is applied while the disk is busy with what is new.
+    await Promise.all([this.#save(ready), this.#apply(ready.committed)]);
     this.#send(ready.sendAfter);
+    this.#deps.onReads(ready.reads);
+    core.advance(ready);
+  }
+
+  async #apply(committed: readonly Entry[]): Promise<void> {
     let since = 0;
-    for (const entry of ready.committed) {
-      machine.apply(entry);
+    for (const entry of committed) {
+      this.#deps.machine.apply(entry);
       since += 1;
       if (since % APPLY_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#deps.onReads(ready.reads);
-    core.advance(ready);
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
@@ -268,12 +284,13 @@ export class ConsensusLoop {
   }
 
   #send(messages: readonly Message[]): void {
-    const { transport } = this.#deps;
-    for (const message of messages) {
-      const sent = transport.send(message.to, streamOf(message), CONSENSUS, encodeMessage(message));
-      if (!sent && (message.type === "append" || message.type === "snapshot")) {
-        this.#tasks.push((core) => core.reportUnreachable(message.to));
-      }
+    for (const message of messages) this.#news.send(message);
+  }
+
+  #sendOne(message: Message): void {
+    const sent = this.#deps.transport.send(message.to, streamOf(message), CONSENSUS, encodeMessage(message));
+    if (!sent && (message.type === "append" || message.type === "snapshot")) {
+      this.#tasks.push((core) => core.reportUnreachable(message.to));
     }
   }
 

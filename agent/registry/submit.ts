@@ -29,7 +29,7 @@ export interface Leadership {
 }
 
 interface Deps {
-  readonly loop: Pick<ConsensusLoop, "do" | "once">;
+  readonly loop: Pick<ConsensusLoop, "do" | "once" | "awaited">;
   readonly transport: Pick<Transport, "self" | "request">;
   readonly clock: Clock;
   readonly leadership: () => Leadership;
@@ -146,6 +146,7 @@ export class Submitter {
         }
         const at = this.#deps.clock.now();
         const result = core.propose(items.map((item) => stamped(item, at)));
+        if (result.ok) this.#deps.loop.awaited(from, result.index + items.length - 1);
         const answer: ProposeAnswer = result.ok
           ? { ok: true, term: result.term }
           : { ok: false, reason: result.reason };

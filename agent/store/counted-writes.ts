@@ -44,6 +44,8 @@ export class CountedWrites implements AsyncDisposable {
   readonly #mark: FileHandle;
   #count: number;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Writes that have not ended. */
+  #underWay = 0;
   #failure: WriteFailed | null = null;
 
   private constructor(db: Database, mark: FileHandle, count: number) {
@@ -96,8 +98,13 @@ export class CountedWrites implements AsyncDisposable {
   }
 
   #inTurn(write: () => Promise<void>): Promise<void> {
-    const turn = this.#turn.then(() => this.#attempt(write));
-    this.#turn = turn.catch(() => undefined);
+    // At once where nothing is before it: the caller goes on to other work meanwhile.
+    const turn = this.#underWay === 0 ? this.#attempt(write) : this.#turn.then(() => this.#attempt(write));
+    const ended = (): void => {
+      this.#underWay -= 1;
+    };
+    this.#underWay += 1;
+    this.#turn = turn.then(ended, ended);
     return turn;
   }
 

@@ -85,7 +85,7 @@ export class LevelLogStore implements LogStore {
 
   async append(batch: Parameters<LogStore["append"]>[0]): Promise<void> {
     const steps: Step[] = [];
-    const before = await this.#known();
+    const before = this.#extent === undefined ? await this.#known() : this.#extent;
     let extent = before;
     if (batch.truncateFrom !== null && before !== null && batch.truncateFrom <= before.last) {
       for (let index = batch.truncateFrom; index <= before.last; index += 1) {

@@ -47,7 +47,8 @@ export interface ReadState {
  *  2. `snapshot` (if any) has been fetched and must be installed durably, replacing log and state;
  *  3. `truncateFrom`, `entries`, `hardState` are made durable in ONE synced write (`mustSync` says whether it may be unsynced);
  *  4. `sendAfter` leaves (votes and answers: they promise what 3 has made durable);
- *  5. `committed` is applied, in order; `reads` are answered once `applied` has reached their index;
+ *  5. `committed` is applied, in order, after 2 but not necessarily after 3: all of it was durable here before this Ready;
+ *     `reads` are answered once `applied` has reached their index;
  *  6. the driver calls `core.advance(ready)`; only then may it ask for the next Ready.
  */
 export interface Ready {

@@ -77,6 +77,18 @@ export class Disaster {
       .catch((error: unknown) => this.#deeds.refused(error));
   }
 
+  /**
+   * Whether a host lives in the past for good: nobody who could tell it is a member by its own registry, which ended before they
+   * came (ADR 9, consequences). Its operator has to clear it.
+   */
+  cannotBeTold(process: Process): boolean {
+    const incarnationOf = (of: Process | null): number => of?.cluster.identity?.incarnation ?? 1;
+    const own = incarnationOf(process);
+    const later = this.#world.members().filter((host) => incarnationOf(host.process) > own);
+    const { members } = process.replica.state;
+    return this.#over && later.length > 0 && !later.some(({ peer }) => members.has(peer));
+  }
+
   #strike(): boolean {
     const { prng, schedule, hosts, count, note } = this.#world;
     const members = this.#world.members().filter((host) => !this.#deeds.isRemoved(host));

@@ -177,6 +177,11 @@ export class Operator {
     if (name === "completed") {
       if (host === this.#world.hosts[0]) this.#founded = true;
       this.#disaster.tend(host, process);
+      if (this.#calm && this.#disaster.cannotBeTold(process)) {
+        count("hosts left behind that nobody can tell");
+        this.#replace(host);
+        return;
+      }
       this.#restartHalted(host, process);
       return;
     }

@@ -46,15 +46,17 @@ export function watchCore(
     termAt: (index) => core.termAt(index),
     appliedConfig: () => core.appliedConfig(),
     hasReady: () => core.hasReady(),
-    ready: () => core.ready(),
+    ready: () => {
+      // What is handed out is committed; callers may hear of it before the whole of it is done with.
+      const ready = core.ready();
+      if (!alive()) return ready;
+      if (ready.snapshot !== null) oracle.jumps(who, ready.snapshot.index);
+      for (const entry of ready.committed) oracle.applies(who, entry);
+      return ready;
+    },
     advance: (ready: Ready) => {
       core.advance(ready);
-      if (!alive()) return;
-      if (ready.snapshot !== null) {
-        count("snapshots installed");
-        oracle.jumps(who, ready.snapshot.index);
-      }
-      for (const entry of ready.committed) oracle.applies(who, entry);
+      if (alive() && ready.snapshot !== null) count("snapshots installed");
     },
     status: (): CoreStatus => {
       const status = core.status();

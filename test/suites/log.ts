@@ -21,11 +21,20 @@ export function logSuite(name: string, make: () => LogHarness): void {
       lines = () => harness.lines();
     });
 
-    test.each(["trace", "debug", "info", "warn", "error"] as const)(
-      "%s: one line, written when the call returns",
+    test.each(["warn", "error"] as const)("%s: one line, written when the call returns", (level) => {
+      log[level]({ peers: 3 }, "connected");
+      expect(lines()).toMatchObject([{ level, fields: { peers: 3 }, text: "connected" }]);
+    });
+
+    test.each(["trace", "debug", "info"] as const)(
+      "%s: one line, written before the next warning",
       (level) => {
         log[level]({ peers: 3 }, "connected");
-        expect(lines()).toMatchObject([{ level, fields: { peers: 3 }, text: "connected" }]);
+        log.warn({}, "the end");
+        expect(lines()).toMatchObject([
+          { level, fields: { peers: 3 }, text: "connected" },
+          { level: "warn", text: "the end" },
+        ]);
       },
     );
 
@@ -33,7 +42,7 @@ export function logSuite(name: string, make: () => LogHarness): void {
       const child = log.child({ part: "mesh" });
       child.child({ peer: "p" }).info({ n: 1 }, "grandchild");
       child.info({ n: 2 }, "child");
-      log.info({ n: 3 }, "parent");
+      log.warn({ n: 3 }, "parent");
       expect(lines()).toMatchObject([
         { fields: { part: "mesh", peer: "p", n: 1 }, text: "grandchild" },
         { fields: { part: "mesh", n: 2 }, text: "child" },

@@ -8,7 +8,9 @@ logSuite("pino", () => {
   const written: { level: string; msg: string }[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      written.push(JSON.parse(chunk.toString()) as { level: string; msg: string });
+      for (const line of chunk.toString().trimEnd().split("\n")) {
+        written.push(JSON.parse(line) as { level: string; msg: string });
+      }
       done();
     },
   });

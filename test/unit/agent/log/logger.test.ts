@@ -1,6 +1,7 @@
+import { execFileSync } from "node:child_process";
 import { Writable } from "node:stream";
 
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import { createLog, type LogOptions, type RootLog } from "#agent/log/logger.ts";
 
@@ -12,9 +13,13 @@ function record(options: Partial<LogOptions> = {}): { readonly log: RootLog; rea
       done();
     },
   });
+  const log = createLog({ level: "info", format: "json", host: "h1", ...options }, sink);
   return {
-    log: createLog({ level: "info", format: "json", host: "h1", ...options }, sink),
-    text: () => text,
+    log,
+    text: () => {
+      log.warn({}, "the end"); // What is urgent takes along what waits before it.
+      return text.replaceAll(/^.*the end.*\n?/gmu, "");
+    },
   };
 }
 
@@ -67,4 +72,33 @@ test("pretty lines are written before the call returns, too", () => {
   const { log, text } = record({ format: "pretty" });
   log.warn({ peer: "x" }, "slow");
   expect(text()).toMatch(/WARN: slow\n\s+peer: "x"/);
+});
+
+test("lines that are not urgent are written together, a moment later", () => {
+  vi.useFakeTimers();
+  try {
+    const chunks: string[] = [];
+    const sink = { write: (text: string) => void chunks.push(text) };
+    const log = createLog({ level: "info", format: "json", host: "h1" }, sink);
+    log.info({}, "one");
+    vi.advanceTimersByTime(30);
+    log.info({}, "two");
+    expect(chunks).toEqual([]);
+    vi.advanceTimersByTime(20);
+    expect(chunks.map((chunk) => chunk.match(/"msg":"\w+"/g))).toEqual([['"msg":"one"', '"msg":"two"']]);
+    log.info({ text: "x".repeat(40_000) }, "three"); // Too much to wait for company.
+    expect(chunks).toHaveLength(2);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("a process that ends has written all its lines", () => {
+  const script = `
+    import { createLog } from "#agent/log/logger.ts";
+    const log = createLog({ level: "info", format: "json", host: "h1" });
+    log.info({}, "last words");
+    process.exit(0);`;
+  const out = execFileSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8" });
+  expect(out).toContain("last words");
 });
