@@ -28,7 +28,7 @@ interface Deps {
   readonly clock: Clock;
   /** The machine to look at; the real one unless told otherwise. */
   readonly machine?: Machine;
-  /** Reads what takes long; a worker thread unless told otherwise. */
+  /** Reads what takes long; a process of its own unless told otherwise. */
   readonly slow?: () => Promise<SlowFacts>;
 }
 

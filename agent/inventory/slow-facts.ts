@@ -1,8 +1,8 @@
-import { Worker } from "node:worker_threads";
+import { execFile } from "node:child_process";
 
 import type { Clock } from "#agent/ports/clock.ts";
 
-/** What is asked once, from a thread of its own: it takes tenths of a second and starts processes. */
+/** What is asked once, by a process of its own: it takes tenths of a second and starts processes. */
 export interface SlowFacts {
   readonly model: string | null;
   readonly physicalCores: number | null;
@@ -11,27 +11,39 @@ export interface SlowFacts {
   readonly virtualization: string | null;
 }
 
-/** The one place that knows where the worker's code is. */
-const WORKER = new URL("./slow-worker.ts", import.meta.url);
+/** The one place that knows where the child's code is. */
+const CHILD = new URL("./slow-child.ts", import.meta.url).pathname;
 
-/** Runs the worker once. Rejects when it fails or the deadline passes; the thread is stopped then. */
-export function readSlowFacts(clock: Clock, deadlineMs: number): Promise<SlowFacts> {
+/** Most that it may say. Bytes. */
+const ANSWER_BYTES_MAX = 64 * 1024;
+
+/** Runs the child once. Rejects when it fails or the deadline passes; it is killed then. */
+export async function readSlowFacts(clock: Clock, deadlineMs: number): Promise<SlowFacts> {
+  const done = new AbortController();
+  const deadline = clock.sleep(deadlineMs, done.signal).then(
+    () => done.abort(new Error(`the inventory's child took longer than ${deadlineMs} ms`)),
+    () => undefined, // Answered in time.
+  );
+  try {
+    return JSON.parse(await output(done.signal)) as SlowFacts;
+  } finally {
+    done.abort();
+    await deadline;
+  }
+}
+
+function output(signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(WORKER);
-    worker.unref();
-    const done = new AbortController();
-    const end = (settle: () => void): void => {
-      done.abort();
-      // Not waited for: a thread inside a synchronous child process stops only when that process ends.
-      void worker.terminate();
-      settle();
-    };
-    worker.once("message", (facts: SlowFacts) => end(() => resolve(facts)));
-    worker.once("error", (error) => end(() => reject(error)));
-    worker.once("exit", () => end(() => reject(new Error("the inventory worker ended without an answer"))));
-    clock.sleep(deadlineMs, done.signal).then(
-      () => end(() => reject(new Error(`the inventory worker took longer than ${deadlineMs} ms`))),
-      () => undefined, // Answered in time.
-    );
+    const options = {
+      signal,
+      killSignal: "SIGKILL",
+      maxBuffer: ANSWER_BYTES_MAX,
+      // Nothing of the agent's own: no options meant for its process, and words in English to be understood.
+      env: { PATH: process.env["PATH"], LC_ALL: "C" },
+    } as const;
+    execFile(process.execPath, [CHILD], options, (error, stdout) => {
+      if (error === null) resolve(stdout);
+      else reject(signal.aborted ? (signal.reason as Error) : error);
+    });
   });
 }

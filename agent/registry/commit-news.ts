@@ -44,7 +44,7 @@ export class CommitNews {
   send(message: Message): void {
     if (message.type === "commit" && !this.#isAwaited(message)) {
       this.#held.set(message.to, { message, sinceMs: this.#deps.clock.monotonicMs() });
-      this.#time();
+      if (!this.#timed) void this.#releaseLate();
       return;
     }
     if (message.type === "append" || message.type === "heartbeat" || message.type === "commit") {
@@ -77,16 +77,16 @@ export class CommitNews {
     this.#deps.send(message);
   }
 
-  #time(): void {
-    if (this.#timed) return;
+  /** Runs for as long as something is held. */
+  async #releaseLate(): Promise<void> {
     this.#timed = true;
-    void this.#deps.clock.sleep(COMPANY_MS).then(() => {
-      this.#timed = false;
+    while (this.#held.size > 0) {
+      await this.#deps.clock.sleep(COMPANY_MS);
       const now = this.#deps.clock.monotonicMs();
       for (const [member, held] of this.#held) {
         if (now - held.sinceMs >= COMPANY_MS) this.#release(member, held);
       }
-      if (this.#held.size > 0) this.#time();
-    });
+    }
+    this.#timed = false;
   }
 }

@@ -239,8 +239,8 @@ export class ConsensusLoop {
   async #process(ready: Ready): Promise<void> {
     const { core } = this.#deps;
     this.#send(ready.sendNow);
-    // The transport sends at the end of a turn of its own; the peers' disks should be busy before this one is.
-    if (ready.sendNow.length > 0) await null;
+    // The transport sends in a microtask of its own; the peers' disks should be busy before this one is.
+    if (ready.sendNow.length > 0) await Promise.resolve();
     if (ready.hardState !== null) this.#hardState = ready.hardState;
     if (ready.snapshot !== null) await this.#waiting(this.#install(ready.snapshot));
     // What is committed here is on this disk already, so it is applied while the disk is busy with what is new.

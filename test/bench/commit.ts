@@ -5,6 +5,7 @@ import type { Report } from "#test/bench/report.ts";
 import { median, percentile } from "#test/bench/statistics.ts";
 
 const CLIENTS = [1, 16, 64, 256];
+const WARM_UP_S = 10;
 
 /** Three voters each, fsync, loopback, the same disk and the same load generator, in turns. */
 export async function commits(
@@ -24,6 +25,8 @@ export async function commits(
     ["etcd (put over gRPC)", () => etcd.put("bench", "x".repeat(100)), new Map()],
   ];
   await using etcd = await EtcdCluster.start();
+  // A server is measured as one that has been up for a while.
+  for (const [, shot] of cases) await fire(await shot(), 16, WARM_UP_S);
   for (const clients of CLIENTS) {
     for (let run = 0; run < runs; run += 1) {
       for (const [, shot, fired] of cases) {

@@ -46,6 +46,11 @@ export class EtcdCluster implements AsyncDisposable {
     }
   }
 
+  /** Process ids of the three members. */
+  get pids(): readonly number[] {
+    return this.#children.map(({ pid }) => pid ?? Number.NaN);
+  }
+
   async leaderUrl(): Promise<string> {
     for (const n of [0, 1, 2]) {
       const answer = await fetch(`${clientUrl(n)}/v3/maintenance/status`, { method: "POST", body: "{}" });

@@ -3,13 +3,10 @@ import { formCluster, type AgentProcess, type TestFleet } from "#test/support/ag
 /** Agents that start at once: more would only wait for the machine's cores. */
 const AT_ONCE = 4;
 
-/** As systemd/muster.service starts them: what it sets changes how much memory an agent keeps. */
-const AS_THE_UNIT = { MALLOC_ARENA_MAX: "2" };
-
 /** A cluster of many agents on a small machine: started a few at a time. */
 export async function largeCluster(fleet: TestFleet, size: number): Promise<AgentProcess[]> {
   const agents: AgentProcess[] = [];
-  for (let n = 0; n < size; n += 1) agents.push(await fleet.add(AS_THE_UNIT));
+  for (let n = 0; n < size; n += 1) agents.push(await fleet.add());
   for (let n = 0; n < size; n += AT_ONCE) {
     await Promise.all(agents.slice(n, n + AT_ONCE).map((agent) => agent.start()));
   }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { Level } from "level";
 
-import { TestFleet, type AgentProcess } from "#test/support/agents.ts";
+import type { AgentProcess, TestFleet } from "#test/support/agents.ts";
 import type { Report } from "#test/bench/report.ts";
 import { median, percentile } from "#test/bench/statistics.ts";
 
@@ -26,20 +26,25 @@ export async function syncedPut(report: Report): Promise<void> {
 }
 
 /** From three idle agents that answer, to three that say `completed`; asked every 10 ms. */
-export async function formation(report: Report, runs: number): Promise<void> {
+export async function formation(
+  report: Report,
+  runs: number,
+  withFleet: (measure: (fleet: TestFleet) => Promise<void>) => Promise<void>,
+): Promise<void> {
   report.chapter(`bootstrap, ${runs} runs`);
   const samples: number[] = [];
   for (let run = 0; run < runs; run += 1) {
-    await using fleet = await TestFleet.create();
-    const agents = await Promise.all([fleet.add(), fleet.add(), fleet.add()]);
-    await Promise.all(agents.map((agent) => agent.start()));
-    const [first, ...others] = agents as [AgentProcess, ...AgentProcess[]];
-    const start = performance.now();
-    await first.create();
-    await completed(first);
-    await Promise.all(others.map((agent) => agent.join([first])));
-    await Promise.all(others.map((agent) => completed(agent)));
-    samples.push(performance.now() - start);
+    await withFleet(async (fleet) => {
+      const agents = await Promise.all([fleet.add(), fleet.add(), fleet.add()]);
+      await Promise.all(agents.map((agent) => agent.start()));
+      const [first, ...others] = agents as [AgentProcess, ...AgentProcess[]];
+      const start = performance.now();
+      await first.create();
+      await completed(first);
+      await Promise.all(others.map((agent) => agent.join([first])));
+      await Promise.all(others.map((agent) => completed(agent)));
+      samples.push(performance.now() - start);
+    });
   }
   report.row("three idle agents → three completed", median(samples), "ms");
 }

@@ -1,4 +1,5 @@
 import { AUTH, leaderOf, type AgentProcess, type TestFleet } from "#test/support/agents.ts";
+import { EtcdCluster } from "#test/bench/etcd.ts";
 import { largeCluster } from "#test/bench/fleets.ts";
 import { cpuSeconds, residentMegabytes, sentBetween, sentBytes } from "#test/bench/processes.ts";
 import { RawConnection, requestText } from "#test/bench/raw-client.ts";
@@ -35,8 +36,21 @@ export async function idle(report: Report, fleet: TestFleet, size: number): Prom
   report.row("writes: sent by another agent, most", Math.max(...others), "bytes/s");
 }
 
+/** What three members of etcd cost meanwhile on the same machine, which decides what a process costs that is woken some ten times a second. */
+export async function idleEtcd(report: Report): Promise<void> {
+  report.chapter(`3 members of etcd, idle for ${WATCH_S} s`);
+  await using etcd = await EtcdCluster.start();
+  await pause(SETTLE_MS);
+  const members = etcd.pids.map((pid) => ({ pid }));
+  const quiet = await watch(members, WATCH_S);
+  report.row("idle: CPU of a member", median(quiet.cpu), "% of a core");
+  report.row("idle: memory of a member (RSS)", median(etcd.pids.map((pid) => residentMegabytes(pid))), "MB");
+  report.row("idle: sent by a member, median", median(quiet.sent), "bytes/s");
+  report.row("idle: sent by a member, most", Math.max(...quiet.sent), "bytes/s");
+}
+
 async function watch(
-  agents: readonly AgentProcess[],
+  agents: readonly { readonly pid: number }[],
   seconds: number,
 ): Promise<{ cpu: number[]; sent: number[] }> {
   const cpuBefore = agents.map(({ pid }) => cpuSeconds(pid));

@@ -3,19 +3,20 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { TestFleet } from "#test/support/agents.ts";
+import { Bundle } from "#test/support/bundle.ts";
 import { burnt } from "#test/bench/burnt.ts";
 import { commits } from "#test/bench/commit.ts";
 import { deaths } from "#test/bench/deaths.ts";
 import { failovers } from "#test/bench/failover.ts";
 import { formation, syncedPut } from "#test/bench/formation.ts";
-import { idle } from "#test/bench/idle.ts";
+import { idle, idleEtcd } from "#test/bench/idle.ts";
 import { inProcess } from "#test/bench/in-process.ts";
 import { reads } from "#test/bench/reads.ts";
 import { machine, Report } from "#test/bench/report.ts";
 import { spread } from "#test/bench/spread.ts";
 import { virtualSpread } from "#test/bench/virtual-spread.ts";
 
-// `npm run bench`: real agents as processes on loopback, beside etcd and Serf. Nothing here asserts.
+// `npm run bench`: real agents as processes on loopback, as they are installed (bundled), beside etcd and Serf. Nothing here asserts.
 // `npm run bench -- --only commit,deaths`: some chapters; `--list` names them.
 
 const { values } = parseArgs({
@@ -32,14 +33,20 @@ const runs = Number(values.runs);
 const seconds = Number(values.seconds);
 const report = new Report();
 
+/** As systemd/muster.service starts them: what it sets changes how much memory an agent keeps. */
+const AS_THE_UNIT = { MALLOC_ARENA_MAX: "2" };
+
 async function withFleet(measure: (fleet: TestFleet) => Promise<void>): Promise<void> {
-  await using fleet = await TestFleet.create();
+  await using bundle = await Bundle.make();
+  await using fleet = await TestFleet.create({ main: bundle.main, env: AS_THE_UNIT });
   await measure(fleet);
 }
 
 const CHAPTERS: Readonly<Record<string, () => Promise<void>>> = {
   disk: () => syncedPut(report),
-  formation: () => formation(report, runs),
+  formation: async () => {
+    await formation(report, runs, withFleet);
+  },
   commit: () => withFleet((fleet) => commits(report, fleet, runs, seconds)),
   reads: () => withFleet((fleet) => reads(report, fleet, runs, seconds)),
   failover: () => withFleet((fleet) => failovers(report, fleet, 10 * runs)),
@@ -51,6 +58,7 @@ const CHAPTERS: Readonly<Record<string, () => Promise<void>>> = {
   },
   idle: async () => {
     for (const size of [3, 5, 20, 50]) await withFleet((fleet) => idle(report, fleet, size));
+    await idleEtcd(report);
   },
   burnt: () => withFleet((fleet) => burnt(report, fleet, 20, Number(values.minutes))),
 };

@@ -4,18 +4,25 @@ import { cp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 
 import { AUTH, TestFleet, untilVoters, type AgentProcess } from "#test/support/agents.ts";
+import { Bundle } from "#test/support/bundle.ts";
 
 // A cluster's life by the command line alone, as docs/OPERATIONS.md tells it: made, joined by token and by password, backed up, lost,
-// recovered, completed again, and raised from a file.
+// recovered, completed again, and raised from a file. Agents and command are those that are installed: the bundle.
 
-const MUSTER = new URL("../../agent/muster.js", import.meta.url).pathname;
+let bundle: Bundle;
+beforeAll(async () => {
+  bundle = await Bundle.make();
+});
+afterAll(async () => {
+  await bundle[Symbol.asyncDispose]();
+});
 
 let fleet: TestFleet;
 beforeEach(async () => {
-  fleet = await TestFleet.create();
+  fleet = await TestFleet.create({ main: bundle.main });
 });
 afterEach(async () => {
   await fleet[Symbol.asyncDispose]();
@@ -30,7 +37,9 @@ interface Said {
 /** Runs the command on this agent's host. */
 async function muster(agent: AgentProcess | null, ...argv: string[]): Promise<Said> {
   const at = agent === null ? [] : ["--url", `unix:${agent.socketPath}`];
-  const child = spawn(process.execPath, [MUSTER, ...argv, ...at], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [bundle.muster, ...argv, ...at], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const [out, err, [code]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
@@ -142,4 +151,12 @@ test("a cluster is made, joined, backed up, lost and raised again by the command
   const members = (await muster(second, "members")).out;
   expect(members).toMatch(/^host-1 +leader +alive/m);
   expect(members).toMatch(/^host-3 +learner +\w+, failed/m);
+});
+
+test("the bundle has all that it starts by path: a host's slow facts are told", async () => {
+  const agent = await started();
+  await agent.until("all facts are there", async () => {
+    const { json } = await agent.get(`/muster/v1/hosts/${agent.name}`);
+    return (json?.facts?.stale as string[] | undefined)?.length === 0;
+  });
 });

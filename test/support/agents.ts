@@ -36,6 +36,8 @@ export class AgentProcess {
   readonly env: Record<string, string>;
   /** Set for an agent whose addresses the test cannot reach: how its process is launched there. It is called on its unix socket. */
   readonly #elsewhere: readonly string[] | null;
+  /** The file that is started. */
+  readonly #main: string;
   #child: ChildProcess | null = null;
   readonly #output: string[] = [];
   readonly #lineListeners = new Set<(line: string) => void>();
@@ -48,6 +50,7 @@ export class AgentProcess {
     meshPort: number;
     env?: Record<string, string>;
     elsewhere?: readonly string[];
+    main?: string;
   }) {
     this.name = options.name;
     this.address = options.address;
@@ -56,6 +59,7 @@ export class AgentProcess {
     this.meshPort = options.meshPort;
     this.env = options.env ?? {};
     this.#elsewhere = options.elsewhere ?? null;
+    this.#main = options.main ?? MAIN;
   }
 
   get url(): string {
@@ -107,7 +111,9 @@ export class AgentProcess {
     await mkdir(this.dir, { recursive: true });
     await writeFile(config, "{}");
     flags[1] = config;
-    const [program, ...args] = [...(this.#elsewhere ?? []), process.execPath, MAIN, ...flags] as [string];
+    const [program, ...args] = [...(this.#elsewhere ?? []), process.execPath, this.#main, ...flags] as [
+      string,
+    ];
     const child = spawn(program, args, {
       env: { ...inherited, ...this.env },
       stdio: ["ignore", "pipe", "pipe"],
@@ -211,18 +217,26 @@ export class AgentProcess {
   }
 }
 
+interface FleetOptions {
+  /** The agent's program; the sources' when left out. */
+  readonly main?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** A set of agents on 127.0.0.x with a folder of their own; all are killed and removed at the end. */
 export class TestFleet implements AsyncDisposable {
   readonly agents: AgentProcess[] = [];
   readonly root: string;
+  readonly #options: FleetOptions;
   #next = 1;
 
-  private constructor(root: string) {
+  private constructor(root: string, options: FleetOptions) {
     this.root = root;
+    this.#options = options;
   }
 
-  static async create(): Promise<TestFleet> {
-    return new TestFleet(await mkdtemp(join(tmpdir(), "muster-e2e-")));
+  static async create(options: FleetOptions = {}): Promise<TestFleet> {
+    return new TestFleet(await mkdtemp(join(tmpdir(), "muster-e2e-")), options);
   }
 
   async add(env: Record<string, string> = {}): Promise<AgentProcess> {
@@ -235,7 +249,8 @@ export class TestFleet implements AsyncDisposable {
       dir: join(this.root, `host-${number}`),
       apiPort: await freePort(address),
       meshPort: await freePort(address),
-      env,
+      env: { ...this.#options.env, ...env },
+      ...(this.#options.main === undefined ? {} : { main: this.#options.main }),
     });
     this.agents.push(agent);
     return agent;

@@ -1,10 +1,9 @@
-import { parentPort } from "node:worker_threads";
-
 import { cpu, system } from "systeminformation";
 
 import type { SlowFacts } from "./slow-facts.ts";
 
-// Entry of the worker thread. systeminformation blocks its thread with child processes, so it never runs on the main one.
+// A process of its own, asked once: systeminformation blocks its thread with child processes, and a thread of the agent's process
+// would leave behind, for as long as the agent lives, most of the memory that it took.
 // Of its calls only these two: osInfo() waits for DNS (`hostname -f`), and networkInterfaces() loses second addresses.
 
 const [processor, machine] = await Promise.all([cpu(), system()]);
@@ -15,5 +14,4 @@ const facts: SlowFacts = {
   sockets: processor.processors >= 1 ? processor.processors : null,
   virtualization: machine.virtual ? machine.virtualHost || "unknown" : null,
 };
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin; that is for windows.
-parentPort?.postMessage(facts);
+process.stdout.write(JSON.stringify(facts));
