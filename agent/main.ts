@@ -12,6 +12,8 @@ import { Notifier, NOTIFY_VARIABLES, notifySettings } from "#agent/systemd/notif
 const STOP_MS_MAX = 5000;
 /** By then an agent that was there before has read its log and found its peers. */
 const START_IS_OVER_MS = 30_000;
+/** The part of its time that an agent with little to do is busy for at most. */
+const IDLE_UTILIZATION_MAX = 0.05;
 /** A terminal and npm both pass on one Ctrl-C: signals this close together count as one. */
 const SAME_KEY_MS = 500;
 
@@ -82,12 +84,19 @@ function growYoungHeap(grow: boolean): void {
 /**
  * Gives back, once and a while after the start, what only the start needed: the compiled form of code that runs once, and what the
  * heap grew by. An agent with little to do would otherwise keep it for hours, for it collects its garbage when it makes some.
- * It takes some hundredths of a second.
+ * It takes some hundredths of a second, and some seconds until what runs often is compiled again; a busy agent is left alone.
  */
 function forgetTheStart(): void {
   v8.setFlagsFromString("--expose-gc");
   const collect = vm.runInNewContext("gc") as (options: { type: "major"; flavor: "last-resort" }) => void;
-  setTimeout(() => collect({ type: "major", flavor: "last-resort" }), START_IS_OVER_MS).unref();
+  let since = performance.eventLoopUtilization();
+  const looking = setInterval(() => {
+    const { utilization } = performance.eventLoopUtilization(since);
+    since = performance.eventLoopUtilization();
+    if (utilization > IDLE_UTILIZATION_MAX) return;
+    clearInterval(looking);
+    collect({ type: "major", flavor: "last-resort" });
+  }, START_IS_OVER_MS).unref();
 }
 
 /** Resolves at the first signal to stop. From then on the clock runs, and a second signal ends the process at once. */
