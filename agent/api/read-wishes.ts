@@ -26,7 +26,7 @@ const WAIT_MS_MAX = 10 * 60_000;
  *
  * Who takes what, should a dialect have parameters of these names: `consistency` and `min_index` are always ours. `index` is
  * ours where the route blocks, that is, shows something of the registry, and elsewhere the dialect's. `wait` is
- * ours beside one of our indexes, else the dialect's. No dialect has one of the four so far.
+ * ours beside one of our indexes and where the route blocks, else the dialect's. No dialect has one of the four so far.
  */
 export function takeWishes(
   query: Record<string, unknown>,
@@ -40,6 +40,7 @@ export function takeWishes(
   const minIndex = takeIndex(query, "min_index");
   const changedAfter = blocks ? takeIndex(query, "index") : null;
   if (minIndex === null && changedAfter === null) {
+    if (blocks && query["wait"] !== undefined) throw bad("wait", "goes with index or min_index");
     return linearizable ? { linearizable, minIndex, changedAfter } : null;
   }
   const wait = take(query, "wait");

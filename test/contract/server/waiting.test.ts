@@ -163,7 +163,14 @@ describe("the route table", () => {
         expect([query, statusCode, headers["x-muster-index"]]).toEqual([query, 200, String(index())]);
         expect(headers).toMatchObject({ "x-muster-leader": "host-1.example", "x-muster-age-ms": "0" });
       }
-      for (const query of ["index=-1", "index=x", "index=1&index=2", "index=1&wait=11m", "index=1&wait=5"]) {
+      for (const query of [
+        "index=-1",
+        "index=x",
+        "index=1&index=2",
+        "index=1&wait=11m",
+        "index=1&wait=5",
+        "wait=5s",
+      ]) {
         const { statusCode } = await new Pending(`${path}?${query}`).answer;
         expect([query, statusCode]).toEqual([query, 400]);
       }
