@@ -20,7 +20,7 @@ interface Deps {
 /**
  * News of commits on the leader's way to its followers. The next append says the same, and under load it is not far: what
  * nobody waits for is held back for a moment and mostly never sent, which saves a packet to every follower for each write.
- * A follower that waits, with a client's write or a read barrier, is told at once.
+ * A follower that waits with a client's write is told at once; one with a read barrier hears it with the barrier's heartbeat.
  */
 export class CommitNews {
   readonly #deps: Deps;

@@ -304,8 +304,8 @@ export class Participant {
     return this.#pulls.serve(from, body, signal);
   }
 
-  readIndex(from: MemberId, body: Wire): Promise<Wire> {
-    return this.#reads.serve(from, body);
+  readIndex(body: Wire): Promise<Wire> {
+    return this.#reads.serve(body);
   }
 
   snapshot(body: Wire): Promise<Wire> {

@@ -23,7 +23,7 @@ interface Reader {
 }
 
 interface Deps {
-  readonly loop: Pick<ConsensusLoop, "once" | "awaited">;
+  readonly loop: Pick<ConsensusLoop, "once">;
   readonly transport: Pick<Transport, "self" | "request">;
   readonly clock: Clock;
   readonly leadership: () => Leadership;
@@ -105,13 +105,11 @@ export class ReadBarriers {
   }
 
   /** Another agent's question. Answered once leadership is proved; rejects with quorum_lost when this one does not lead. */
-  async serve(from: MemberId, body: Wire): Promise<Wire> {
+  async serve(body: Wire): Promise<Wire> {
     const { timeoutMs } = admit(check.readIndexRequest, body, METHOD.readIndex);
     const { leader } = this.#deps.leadership();
     if (leader !== this.#deps.transport.self) throw new AppError("quorum_lost", { leader, missing: [] });
-    const index = await this.index({ timeoutMs });
-    this.#deps.loop.awaited(from, index);
-    return { index };
+    return { index: await this.index({ timeoutMs }) };
   }
 
   #schedule(): void {

@@ -304,7 +304,7 @@ export class Replica implements Registry, Voting {
     transport.onMessage(CONSENSUS, (from, body) => this.#part?.onMessage(from, body));
     transport.onRequest(METHOD.propose, async (from, body) => this.#running().propose(from, body));
     transport.onRequest(METHOD.pull, async (from, body, signal) => this.#running().pull(from, body, signal));
-    transport.onRequest(METHOD.readIndex, async (from, body) => this.#running().readIndex(from, body));
+    transport.onRequest(METHOD.readIndex, async (_from, body) => this.#running().readIndex(body));
     transport.onRequest(METHOD.stateHash, async (_from, body) => this.#running().stateHash(body));
     transport.onRequest(METHOD.lead, async (_from, body) => this.#running().voting.serveLead(body));
     transport.onRequest(METHOD.voteOut, async (_from, body) => this.#running().voting.serveVoteOut(body));

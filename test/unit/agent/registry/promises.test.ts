@@ -59,6 +59,31 @@ describe("what must be on disk before it is said", () => {
   });
 });
 
+describe("news of a commit", () => {
+  /** Whether it comes about without any time passing. */
+  async function atOnce(promise: Promise<unknown>): Promise<boolean> {
+    const turns = async (): Promise<false> => {
+      for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      return false;
+    };
+    return Promise.race([promise.then(() => true), turns()]);
+  }
+
+  test("a follower whose client waits for its write, or its reader for a barrier, is not kept waiting", async () => {
+    const replicas = await Replicas.form(3);
+    const { replica } = followerOf(replicas);
+    const command = { type: "zone.create", name: "through a follower" } as const;
+    expect(await atOnce(replica.submit(command, { by: "admin" }))).toBe(true);
+    await atOnce(
+      replicas.leader?.replica.submit({ ...command, name: "at the leader" }, { by: "admin" }) ??
+        Promise.reject(),
+    );
+    expect(replica.state.zones.size).toBe(1); // It has not heard of it yet.
+    expect(await atOnce(replica.readBarrier({ timeoutMs: 1000 }))).toBe(true);
+    expect(replica.state.zones.size).toBe(2);
+  });
+});
+
 describe("peers that lie", () => {
   test("nobody submits in another agent's name", async () => {
     const replicas = await Replicas.form(1);
