@@ -41,7 +41,8 @@ export class Metronome {
     if (next === Infinity || (this.#timer !== null && this.#timerAtMs <= next)) return;
     this.#disarm();
     this.#timerAtMs = next;
-    this.#timer = setTimeout(() => this.#turn(), Math.ceil(next - this.#nowMs()));
+    // Callbacks may have taken longer than it was until the next one; the system complains of timers in the past.
+    this.#timer = setTimeout(() => this.#turn(), Math.max(0, Math.ceil(next - this.#nowMs())));
     this.#timer.unref();
   }
 

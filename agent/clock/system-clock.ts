@@ -26,10 +26,13 @@ export class SystemClock implements Clock {
         clearTimeout(timer);
         reject(signal?.reason as Error);
       };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener("abort", stop);
-        resolve();
-      }, ms);
+      const timer = setTimeout(
+        () => {
+          signal?.removeEventListener("abort", stop);
+          resolve();
+        },
+        Math.max(0, ms),
+      );
       timer.unref();
       signal?.addEventListener("abort", stop, { once: true });
     });

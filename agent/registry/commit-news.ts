@@ -34,7 +34,7 @@ export class CommitNews {
   }
 
   /** The member has somebody who waits until it knows that this index is committed. */
-  await(member: MemberId, index: number): void {
+  awaited(member: MemberId, index: number): void {
     this.#awaited.set(member, Math.max(index, this.#awaited.get(member) ?? 0));
     const held = this.#held.get(member);
     if (held !== undefined && held.message.commit >= index) this.#release(member, held);

@@ -134,7 +134,7 @@ export class ConsensusLoop {
 
   /** A member has somebody who waits until it knows that this index is committed: its news does not wait for company. */
   awaited(member: MemberId, index: number): void {
-    if (!this.#ended) this.#news.await(member, index);
+    if (!this.#ended) this.#news.awaited(member, index);
   }
 
   /** Ends after the turn that is under way. */

@@ -1,4 +1,5 @@
 import { AUTH, leaderOf, untilVoters, type AgentProcess, type TestFleet } from "#test/support/agents.ts";
+import { BareTrio } from "#test/bench/bare.ts";
 import { EtcdCluster } from "#test/bench/etcd.ts";
 import { fire, type Fired, type Shot } from "#test/bench/load.ts";
 import type { Report } from "#test/bench/report.ts";
@@ -6,6 +7,14 @@ import { median, percentile } from "#test/bench/statistics.ts";
 
 const CLIENTS = [1, 16, 64, 256];
 const WARM_UP_S = 10;
+const WARM_UP_CLIENTS = 16;
+
+interface Case {
+  readonly who: string;
+  readonly shot: () => Promise<Shot>;
+  /** More than so many at a time it cannot take. */
+  readonly clientsMax?: number;
+}
 
 /** Three voters each, fsync, loopback, the same disk and the same load generator, in turns. */
 export async function commits(
@@ -20,23 +29,26 @@ export async function commits(
   const agents = await fleet.formed(3);
   await untilVoters(agents, 3);
   const ours = await registeredNode(agents);
-  const cases: readonly [string, () => Promise<Shot>, Map<number, Fired[]>][] = [
-    ["muster (PUT over HTTP/1.1)", async () => ours(await leaderOf(agents)), new Map()],
-    ["etcd (put over gRPC)", () => etcd.put("bench", "x".repeat(100)), new Map()],
+  const cases: readonly Case[] = [
+    { who: "muster (PUT over HTTP/1.1)", shot: async () => ours(await leaderOf(agents)) },
+    { who: "etcd (put over gRPC)", shot: () => etcd.put("bench", "x".repeat(100)) },
+    { who: "three bare processes in Node", shot: async () => bare.shot("x".repeat(100)), clientsMax: 1 },
   ];
   await using etcd = await EtcdCluster.start();
+  await using bare = await BareTrio.start();
   // A server is measured as one that has been up for a while.
-  for (const [, shot] of cases) await fire(await shot(), 16, WARM_UP_S);
+  for (const { shot, clientsMax = WARM_UP_CLIENTS } of cases) await fire(await shot(), clientsMax, WARM_UP_S);
   for (const clients of CLIENTS) {
+    const fired = new Map<Case, Fired[]>();
+    const measured = cases.filter(({ clientsMax = Infinity }) => clients <= clientsMax);
     for (let run = 0; run < runs; run += 1) {
-      for (const [, shot, fired] of cases) {
-        const done = await fire(await shot(), clients, seconds);
-        fired.set(clients, [...(fired.get(clients) ?? []), done]);
+      for (const one of measured) {
+        const done = await fire(await one.shot(), clients, seconds);
+        fired.set(one, [...(fired.get(one) ?? []), done]);
       }
     }
     const plural = clients === 1 ? "client" : "clients";
-    for (const [who, , fired] of cases) {
-      const all = fired.get(clients) ?? [];
+    for (const [{ who }, all] of fired) {
       const of = (value: (one: Fired) => number): number => median(all.map(value));
       report.row(
         `${who}, ${clients} ${plural}, p50`,

@@ -61,7 +61,7 @@ test("newer news waits its own moment, and the older one is not sent any more", 
 });
 
 test("who waits for an index is told at once, once", async () => {
-  news.await("a", 6);
+  news.awaited("a", 6);
   news.send(commit("a", 5));
   expect(sent).toEqual([]);
   news.send(commit("a", 6));
@@ -73,9 +73,9 @@ test("who waits for an index is told at once, once", async () => {
 
 test("whoever begins to wait hears what was held back", () => {
   news.send(commit("a", 5));
-  news.await("a", 6);
+  news.awaited("a", 6);
   expect(sent).toEqual([]);
-  news.await("a", 5);
+  news.awaited("a", 5);
   expect(sent).toEqual(["commit 5 to a"]);
 });
 
