@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
 
 import type { Clock } from "#agent/ports/clock.ts";
 
@@ -12,7 +13,7 @@ export interface SlowFacts {
 }
 
 /** The one place that knows where the child's code is. */
-const CHILD = new URL("./slow-child.ts", import.meta.url).pathname;
+const CHILD = fileURLToPath(new URL("./slow-child.ts", import.meta.url));
 
 /** Most that it may say. Bytes. */
 const ANSWER_BYTES_MAX = 64 * 1024;
