@@ -5,8 +5,8 @@ import { parseArgs } from "node:util";
 import { rolldown, type Plugin } from "rolldown";
 
 // `npm run bundle [-- --out DIR]`: the agent and its command as plain JavaScript, with every library inside, and the LevelDB addon
-// beside it. It starts in a third of the time and keeps a third less memory than the sources, which Node has to strip of their types
-// first. `node build/muster.js` is then what `npm run muster` is.
+// beside it. It starts faster and keeps less memory than the sources, which Node has to strip of their types first
+// (docs/results/bench-start.md). `node build/muster.js` is then what `npm run muster` is.
 
 const ROOT = join(import.meta.dirname, "..");
 
@@ -99,8 +99,12 @@ async function bundle(out: string): Promise<void> {
   await build.write({
     dir: out,
     format: "esm",
-    // Names stay, for stack traces; what the text of the code takes, it takes in memory, too.
-    minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
+    // What the text of the code takes, it takes in memory, too; but names that stack traces show stay.
+    minify: {
+      compress: true,
+      mangle: { toplevel: false, keepNames: { function: true, class: true } },
+      codegen: { removeWhitespace: true },
+    },
     entryFileNames: "[name].js",
     chunkFileNames: "[name]-[hash].js",
   });

@@ -1,6 +1,6 @@
 import { performance } from "node:perf_hooks";
 
-import type { Clock } from "#agent/ports/clock.ts";
+import type { Beat, Clock } from "#agent/ports/clock.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
 import { Metronome } from "./metronome.ts";
 
@@ -38,7 +38,7 @@ export class SystemClock implements Clock {
     });
   }
 
-  every(ms: number, callback: () => void): Disposable {
+  every(ms: number, callback: (lateMs: number) => void): Beat {
     return this.#metronome.every(ms, callback);
   }
 }

@@ -54,8 +54,11 @@ export type Decision =
   | { readonly config: Config; readonly settled: Settled }
   | { readonly problems: readonly string[] };
 
-/** How many election timeouts of heartbeats may be lost before a follower gives up on its leader; etcd asks for 5 to 10. */
-const HEARTBEATS_PER_ELECTION_MIN = 5;
+/**
+ * Heartbeats in an election timeout. They travel over TCP, so they come late rather than not at all; what has to fit in is one
+ * heartbeat and a stall of the leader's event loop or of the network of twice that.
+ */
+const HEARTBEATS_PER_ELECTION_MIN = 3;
 
 /** Turns what the sources say into a Config, or tells everything that is wrong with it, each complaint naming its source. */
 export function decide(raw: RawSettings, hostname: string): Decision {

@@ -91,15 +91,15 @@ const TABLE = {
     "auto",
   ),
   // Stalls of 0.2 to 0.6 s of the event loop were measured under load; an election must wait longer than those and a heartbeat.
-  // The tick is that of membership, so that one wake-up serves both. Twice the heartbeats would make an idle leader cost half
-  // as much again; with half as many, one that is late would bring an election near.
+  // The tick is that of membership, so that one wake-up serves both. An idle agent's cost is that of its messages, most of
+  // which are heartbeats; what is left of the election timeout after one is what a leader may stand still: 0.8 s.
   "raft.tick_ms": integer("length of a consensus tick", 5, 1000, 100),
-  "raft.heartbeat_ms": integer("how often a leader tells that it lives", 5, 10_000, 200),
+  "raft.heartbeat_ms": integer("how often a leader tells that it lives", 5, 10_000, 400),
   "raft.election_ms": integer(
     "silence before a voter stands for election, up to twice that",
     50,
     60_000,
-    1000,
+    1200,
   ),
   "disk.reserve_mb": integer(
     "MiB of the data folder's disk to keep free (at most 5 % of it); below, a leader takes no new writes",

@@ -1,4 +1,4 @@
-import type { Clock } from "#agent/ports/clock.ts";
+import type { Beat, Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { HostReport, HostView, Liveness, Membership, OwnHealth } from "#agent/ports/membership.ts";
 import type { Transport, Wire } from "#agent/ports/transport.ts";
@@ -15,6 +15,9 @@ import { swimFrame, type SwimFrame } from "./wire.ts";
 /** Room between two lives of an agent for the refutations of one. */
 const INCARNATIONS_PER_START = 2 ** 20;
 
+/** How much later than it is due a probe may begin when nothing is under way, so that it shares a wake-up. Milliseconds. */
+const COMPANY_MS = 300;
+
 interface Deps {
   readonly transport: Transport;
   readonly clock: Clock;
@@ -30,10 +33,11 @@ export class MembershipDriver implements Membership {
   readonly #facts: FactsExchange;
   readonly #roundTrips = new RoundTrips();
   readonly #clockWatch: ClockWatch;
-  readonly #loopDelay = new LoopDelay(TICK_MS);
+  readonly #loopDelay = new LoopDelay();
   readonly #names = new Map<MemberId, string>();
   readonly #listeners = new Set<(peer: MemberId) => void>();
   readonly #running = new DisposableStack();
+  #ticking: Beat | null = null;
   #stopped = false;
 
   /** `starts`: how many times this agent has started, this time included; a restart outranks what was said of its last life. */
@@ -57,12 +61,12 @@ export class MembershipDriver implements Membership {
         else this.#step({ type: "disconnected", peer, nowMs: clock.monotonicMs() });
       }),
     );
-    this.#running.use(
-      clock.every(TICK_MS, () => {
+    this.#ticking = this.#running.use(
+      clock.every(TICK_MS, (lateMs) => {
         const nowMs = clock.monotonicMs();
-        this.#loopDelay.ticked(nowMs);
-        this.#step({ type: "tick", nowMs, wallMs: clock.now() });
+        this.#loopDelay.ticked(nowMs, lateMs);
         this.#facts.tick(nowMs);
+        this.#step({ type: "tick", nowMs, wallMs: clock.now(), lateMs });
       }),
     );
   }
@@ -128,7 +132,9 @@ export class MembershipDriver implements Membership {
   }
 
   publish(report: HostReport): void {
-    if (!this.#stopped) this.#facts.publish(report);
+    if (this.#stopped) return;
+    this.#facts.publish(report);
+    this.#ticking?.rouse();
   }
 
   onChange(listener: (peer: MemberId) => void): Disposable {
@@ -185,6 +191,14 @@ export class MembershipDriver implements Membership {
         this.#frame(message, event, receivedMs),
       );
     }
+    this.#restWhileQuiet();
+  }
+
+  /** An agent is idle most of its life: ticks that bring nothing are not waited for. */
+  #restWhileQuiet(): void {
+    const restMs = this.#facts.quiet ? this.#swim.restMs : 0;
+    if (restMs > TICK_MS) this.#ticking?.rest(restMs + COMPANY_MS, COMPANY_MS);
+    else this.#ticking?.rouse();
   }
 
   #frame(message: SwimMessage, event: SwimEvent, receivedMs: number | null): SwimFrame {

@@ -121,6 +121,11 @@ export class FactsExchange {
     this.#onNews(transport.self);
   }
 
+  /** Whether there is nothing to pass on. */
+  get quiet(): boolean {
+    return this.#news.size === 0;
+  }
+
   /** Passes on what is new. */
   tick(nowMs: number): void {
     if (nowMs < this.#nextRoundMs || this.#news.size === 0) return;

@@ -1,22 +1,14 @@
 /** How long a late timer is remembered at least; twice that at most. Milliseconds. */
 const REMEMBERED_MS = 10_000;
 
-/** How late this agent's event loop is, seen from a timer that should come regularly. */
+/** How late this agent's event loop is, seen from a timer. */
 export class LoopDelay {
-  readonly #periodMs: number;
-  #lastMs: number | null = null;
   #windowEndMs = 0;
   #worstMs = 0;
   #worstBeforeMs = 0;
 
-  /** `periodMs`: how often the timer should come. */
-  constructor(periodMs: number) {
-    this.#periodMs = periodMs;
-  }
-
-  ticked(nowMs: number): void {
-    const lateMs = this.#lastMs === null ? 0 : Math.max(0, nowMs - this.#lastMs - this.#periodMs);
-    this.#lastMs = nowMs;
+  /** The timer came, and so much later than it should have. */
+  ticked(nowMs: number, lateMs: number): void {
     if (nowMs >= this.#windowEndMs) {
       this.#windowEndMs = nowMs + REMEMBERED_MS;
       this.#worstBeforeMs = this.#worstMs;

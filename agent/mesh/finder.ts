@@ -2,6 +2,8 @@ import type { Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { Prng } from "#shared/lib/prng.ts";
 
+/** How soon it is noticed that somebody is missing. Milliseconds. */
+const WATCH_MS = 500;
 /** First wait between two attempts to find somebody, and the longest; doubles in between. Milliseconds. */
 const FIRST_MS = 1000;
 const LONGEST_MS = 30_000;
@@ -30,6 +32,8 @@ export class Finder implements Disposable {
   readonly #deps: Deps;
   readonly #searches: readonly Search[];
   readonly #stop = new AbortController();
+  #watching: Disposable | null = null;
+  #searching = false;
 
   constructor(deps: Deps, options: { readonly searches: readonly Search[] }) {
     this.#deps = deps;
@@ -37,31 +41,34 @@ export class Finder implements Disposable {
   }
 
   start(): void {
-    void this.#run();
+    this.#watching = this.#deps.clock.every(WATCH_MS, () => {
+      if (this.#searching || !this.#deps.isAnybodyMissing()) return;
+      this.#searching = true;
+      void this.#search().finally(() => {
+        this.#searching = false;
+      });
+    });
   }
 
   [Symbol.dispose](): void {
+    this.#watching?.[Symbol.dispose]();
     this.#stop.abort();
     for (const search of this.#searches) search.rest();
   }
 
-  /** Never rejects. */
-  async #run(): Promise<void> {
+  /** Until nobody is missing. Never rejects. */
+  async #search(): Promise<void> {
     const { clock, prng, isAnybodyMissing } = this.#deps;
     const { signal } = this.#stop;
-    let waitMs = FIRST_MS;
-    for (;;) {
-      // Jitter keeps a rack that got its power back from speaking in chorus.
-      await clock.sleep(waitMs / 2 + (prng.next() * waitMs) / 2, signal).catch(() => undefined);
+    // Jitter keeps a rack that got its power back from speaking in chorus.
+    await clock.sleep(prng.next() * WATCH_MS, signal).catch(() => undefined);
+    for (let waitMs = FIRST_MS; isAnybodyMissing();) {
       if (signal.aborted) return;
-      if (isAnybodyMissing()) {
-        waitMs = Math.min(2 * waitMs, LONGEST_MS);
-        for (const search of this.#searches) await this.#look(search);
-      } else {
-        waitMs = FIRST_MS;
-        for (const search of this.#searches) search.rest();
-      }
+      for (const search of this.#searches) await this.#look(search);
+      waitMs = Math.min(2 * waitMs, LONGEST_MS);
+      await clock.sleep(waitMs / 2 + (prng.next() * waitMs) / 2, signal).catch(() => undefined);
     }
+    for (const search of this.#searches) search.rest();
   }
 
   async #look(search: Search): Promise<void> {

@@ -2,7 +2,7 @@ import type { StateMachine } from "./apply.ts";
 import { CommitNews } from "./commit-news.ts";
 import { encodeMessage } from "./message-wire.ts";
 import { CONSENSUS } from "./wire.ts";
-import type { Clock } from "#agent/ports/clock.ts";
+import type { Beat, Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import { StoreDamaged, WriteFailed, type LogStore } from "#agent/ports/store.ts";
 import type { StreamClass, Transport } from "#agent/ports/transport.ts";
@@ -15,6 +15,8 @@ import { CONSENSUS_INBOX_MAX } from "#shared/lib/limits.ts";
 const TICKS_PER_TURN_MAX = 2;
 /** Ticks in which nothing happens before a turn is taken all the same, for what only time brings. */
 const QUIET_TICKS_MAX = 4;
+/** Ticks that are not waited for at a time while the core says that they bring nothing. */
+const REST_TICKS_MAX = 10;
 /** Appends with more text than this travel on the bulk stream, where they hold up no heartbeat. */
 const CONTROL_APPEND_CHARS_MAX = 32 * 1024;
 /** Entries applied before the event loop gets a turn. */
@@ -49,7 +51,14 @@ export class ConsensusLoop {
   #tasks: ((core: Consensus) => void)[] = [];
   #ticks = 0;
   #quietTicks = 0;
-  #ticking: Disposable | null = null;
+  /** Whether nothing but time had passed before the last turn. */
+  #idle = true;
+  #ticking: Beat | null = null;
+  #tickMs = 0;
+  /** Ticks up to this moment are counted. Monotonic. */
+  #tickedMs: number | null = null;
+  /** Of the ticks since then, how many are not waited for. */
+  #restTicks = 0;
   #turn: Promise<void> | null = null;
   #scheduled = false;
   #ended = false;
@@ -71,7 +80,8 @@ export class ConsensusLoop {
   }
 
   start(tickMs: number): void {
-    this.#ticking = this.#deps.clock.every(tickMs, () => this.#onTick());
+    this.#tickMs = tickMs;
+    this.#ticking = this.#deps.clock.every(tickMs, (lateMs) => this.#onTick(lateMs));
   }
 
   /** What the core reported at the end of the last turn. */
@@ -148,16 +158,52 @@ export class ConsensusLoop {
     });
   }
 
-  /** An agent is idle most of its life: a tick that brings nothing costs no turn. */
-  #onTick(): void {
+  /** An agent is idle most of its life: a tick that brings nothing costs no turn, and one that is known to bring nothing does not come. */
+  #onTick(lateMs: number): void {
+    const dueMs = this.#deps.clock.monotonicMs() - lateMs;
+    const ticks = this.#tickedMs === null ? 1 : Math.round((dueMs - this.#tickedMs) / this.#tickMs);
+    // None when a message has counted them at this moment. What was missed by being late is forgiven; and the tick that brings
+    // something comes only once what waits in sockets is heard.
+    const late = Math.floor(lateMs / this.#tickMs);
+    this.#tickedMs = dueMs + late * this.#tickMs;
+    const counted = Math.max(0, Math.min(ticks, late > 0 ? this.#restTicks : this.#restTicks + 1));
+    this.#restTicks = 0;
     if (this.#scheduled || this.#turn !== null) {
-      this.#ticks += 1;
+      this.#ticks += counted;
       return;
     }
     const { core } = this.#deps;
-    core.tick();
-    this.#quietTicks += 1;
+    for (let i = 0; i < counted; i += 1) core.tick();
+    this.#quietTicks += counted;
     if (core.hasReady() || this.#quietTicks >= QUIET_TICKS_MAX) this.#wake();
+    else this.#rest();
+  }
+
+  /** No tick before the next one that brings something, counted from the last one. */
+  #rest(): void {
+    if (this.#tickedMs === null) return;
+    this.#restTicks = Math.min(this.#deps.core.restTicks(), REST_TICKS_MAX);
+    const nextMs = this.#tickedMs + (this.#restTicks + 1) * this.#tickMs;
+    // Heartbeats come on time; the end of a long rest is a look that seldom finds something.
+    const slackTicks = this.#restTicks === REST_TICKS_MAX ? REST_TICKS_MAX / 2 : 0;
+    this.#ticking?.rest(nextMs - this.#deps.clock.monotonicMs(), slackTicks * this.#tickMs);
+  }
+
+  /** After a turn. Under load ticks just come; a rest that has become too long is shortened, one too short ends by itself. */
+  #restAnew(): void {
+    if (this.#ended) return;
+    if (this.#idle ? this.#restTicks === 0 : this.#deps.core.restTicks() < this.#restTicks) this.#rest();
+  }
+
+  /** Something else comes first: what has passed of the rest is made up for, in which nothing happens. */
+  #endRest(): void {
+    if (this.#restTicks === 0 || this.#tickedMs === null) return;
+    const passed = Math.floor((this.#deps.clock.monotonicMs() - this.#tickedMs) / this.#tickMs);
+    const ticks = Math.min(passed, this.#restTicks);
+    for (let i = 0; i < ticks; i += 1) this.#deps.core.tick();
+    const stoodStill = passed > this.#restTicks + 1;
+    this.#tickedMs += (stoodStill ? passed : ticks) * this.#tickMs;
+    this.#restTicks -= ticks;
   }
 
   #end(): void {
@@ -172,6 +218,7 @@ export class ConsensusLoop {
   /** An immediate: everything that the event loop has read from its sockets by then goes into one turn. */
   #wake(): void {
     if (this.#scheduled || this.#turn !== null || this.#ended) return;
+    this.#endRest();
     this.#scheduled = true;
     setImmediate(() => {
       if (!this.#ended) {
@@ -180,6 +227,7 @@ export class ConsensusLoop {
           .finally(() => {
             this.#turn = null;
             if (this.#hasInput) this.#wake();
+            else this.#restAnew();
           });
       }
       // Only now: what calls back while a turn begins must not schedule a second turn beside it.
@@ -196,9 +244,10 @@ export class ConsensusLoop {
     this.#quietTicks = 0;
     do {
       await this.#held();
-      const idle = this.#takeInput();
+      if (this.#ended) return; // Stopped meanwhile, and the disk may still hang.
+      this.#idle = this.#takeInput();
       if (core.hasReady()) await this.#process(core.ready());
-      else if (idle) await this.#saveCommit();
+      else if (this.#idle) await this.#saveCommit();
       this.#status = core.status();
       this.#deps.onTurn();
     } while (!this.#ended && (this.#hasInput || core.hasReady()));

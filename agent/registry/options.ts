@@ -24,8 +24,8 @@ export interface ReplicaOptions {
 
 export const REPLICA_DEFAULTS: ReplicaOptions = {
   tickMs: 100,
-  electionTicks: 10,
-  heartbeatTicks: 2,
+  electionTicks: 12,
+  heartbeatTicks: 4,
   submitMs: 10_000,
   pullWaitMs: 1000,
   deadVoterMs: 10_000,

@@ -22,7 +22,7 @@ import { IndexWaiters } from "./waiters.ts";
 import type { Watchers } from "./watch.ts";
 import { decodeMessage } from "./message-wire.ts";
 import type { Complaints } from "./wire.ts";
-import type { Clock } from "#agent/ports/clock.ts";
+import type { Beat, Clock } from "#agent/ports/clock.ts";
 import type { Log } from "#agent/ports/log.ts";
 import type { OwnHealth } from "#agent/ports/membership.ts";
 import type { Registry, RegistryStatus, Submitted } from "#agent/ports/registry.ts";
@@ -33,6 +33,9 @@ import { AppError } from "#shared/errors/app-error.ts";
 import type { MemberId } from "#shared/lib/ids.ts";
 import type { Command } from "#shared/registry/command.ts";
 import type { RegistryState } from "#shared/registry/state.ts";
+
+/** Longest that nothing is looked at here while nobody waits. Milliseconds. */
+const REST_MS_MAX = 1000;
 
 /** What the replica is built on; the composition root gives it. */
 export interface ReplicaDeps {
@@ -84,7 +87,7 @@ export class Participant {
   readonly voting: VotingDesk;
   readonly disk: DiskSide;
   readonly #guard: StateGuard;
-  #beat: Disposable | null = null;
+  #beat: Beat | null = null;
   /** Why it has ended; its state is served on where nothing takes its place. */
   #stopped: AppError | null = null;
 
@@ -252,11 +255,13 @@ export class Participant {
 
   submit(command: Command, options: Parameters<Registry["submit"]>[1]): Promise<Submitted> {
     if (this.#machine.halted !== null) return Promise.reject(this.#standsStill());
+    this.#beat?.rouse();
     return this.#submitter.submit(command, options, this.#options.submitMs);
   }
 
   async readBarrier(options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<number> {
     if (this.#machine.halted !== null) throw this.#standsStill();
+    this.#beat?.rouse();
     const { clock } = this.#deps;
     const endMs = clock.monotonicMs() + options.timeoutMs;
     const index = await this.#reads.index(options);
@@ -268,6 +273,7 @@ export class Participant {
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<number> {
     if (this.#stopped !== null && index > this.#machine.index) return Promise.reject(this.#stopped);
+    this.#beat?.rouse();
     return this.#waiters.wait(index, this.#machine.index, options);
   }
 
@@ -301,10 +307,12 @@ export class Participant {
   }
 
   pull(from: MemberId, body: Wire, signal: AbortSignal): Promise<Wire> {
+    this.#beat?.rouse();
     return this.#pulls.serve(from, body, signal);
   }
 
   readIndex(body: Wire): Promise<Wire> {
+    this.#beat?.rouse();
     return this.#reads.serve(body);
   }
 
@@ -335,6 +343,13 @@ export class Participant {
     this.#guard.onTick();
     // Repaired it may be before the next turn; whose state was wrong had better not lead all the same.
     if (this.#machine.halted !== null) this.#onHalted();
+    else if (this.#submitter.idle && this.#reads.idle) this.#rest();
+  }
+
+  /** No deadline passes before the next one; whoever begins to wait ends the rest. */
+  #rest(): void {
+    const nextMs = Math.min(this.#waiters.nextDeadlineMs, this.#pulls.nextDeadlineMs);
+    this.#beat?.rest(Math.min(REST_MS_MAX, nextMs - this.#deps.clock.monotonicMs()), REST_MS_MAX / 2);
   }
 
   /** Nothing will be applied here any more: callers need not wait, and somebody who can apply had better lead. */

@@ -51,6 +51,13 @@ export class PullServer {
     });
   }
 
+  /** When the first of those that wait has to be answered; Infinity when nobody waits. Monotonic milliseconds. */
+  get nextDeadlineMs(): number {
+    let next = Infinity;
+    for (const { deadlineMs } of this.#waiting) next = Math.min(next, deadlineMs);
+    return next;
+  }
+
   onTurn(): void {
     if (this.#waiting.size === 0) return;
     const now = this.#deps.clock.monotonicMs();

@@ -85,6 +85,11 @@ export class ReadBarriers {
     }
   }
 
+  /** Whether nobody waits for an answer. */
+  get idle(): boolean {
+    return this.#readers.size === 0;
+  }
+
   onTurn(): void {
     if (this.#readers.size === 0) return;
     const now = this.#deps.clock.monotonicMs();

@@ -108,6 +108,11 @@ export class Submitter {
     }
   }
 
+  /** Whether no command is under way. */
+  get idle(): boolean {
+    return this.#pending.size === 0;
+  }
+
   /** After each turn: gives up what is late, sends again what a change of leader may have lost. */
   onTurn(): void {
     if (this.#pending.size === 0) return;

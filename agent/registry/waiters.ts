@@ -62,6 +62,15 @@ export class IndexWaiters {
     for (const wanted of this.#byIndex.keys()) if (wanted <= index) this.#resolve(wanted, index);
   }
 
+  /** When the first of them gives up; Infinity when nobody waits. Monotonic milliseconds. */
+  get nextDeadlineMs(): number {
+    let next = Infinity;
+    for (const waiters of this.#byIndex.values()) {
+      for (const { deadlineMs } of waiters) next = Math.min(next, deadlineMs);
+    }
+    return next;
+  }
+
   expire(applied: number): void {
     if (this.#count === 0) return;
     const now = this.#clock.monotonicMs();

@@ -19,6 +19,7 @@ import {
   changeConfig,
   flushLeader,
   leaderHasWork,
+  leaderRestTicks,
   propose,
   stepLeader,
   tickLeader,
@@ -64,6 +65,14 @@ export class RaftCore implements Consensus {
     if (state.elapsed < state.timeout && !alone) return;
     if (state.electable) preCampaign(state);
     else state.leader = null;
+  }
+
+  restTicks(): number {
+    const state = this.#state;
+    if (state.role.name === "leader") return leaderRestTicks(state, state.role);
+    if (isSoleVoter(state.config, state.id) && state.role.name === "follower") return 0;
+    if (!state.electable && state.leader === null) return Infinity;
+    return Math.max(0, state.timeout - state.elapsed - 1);
   }
 
   step(message: Message): void {

@@ -59,6 +59,13 @@ export function tickLeader(state: CoreState, lead: Leadership): void {
   if (state.elapsed >= state.options.electionTicks) checkQuorum(state, lead);
 }
 
+/** Ticks before the next one that brings a heartbeat, a look at the quorum or the end of a transfer. */
+export function leaderRestTicks(state: CoreState, lead: Leadership): number {
+  const { heartbeatTicks, electionTicks } = state.options;
+  const due = Math.min(heartbeatTicks - lead.ticksSinceHeartbeat, electionTicks - state.elapsed);
+  return Math.min(due, lead.transfer === null ? due : electionTicks - lead.transfer.ticks) - 1;
+}
+
 /**
  * §6.2: a leader that has not heard from a majority within an election timeout steps down, so that clients look elsewhere.
  * The same beat gives up waiting for snapshots: the follower is told again.

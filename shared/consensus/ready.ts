@@ -112,6 +112,8 @@ export interface CoreOptions {
 export interface Consensus {
   /** One tick of logical time has passed (the driver decides how long a tick is). */
   tick(): void;
+  /** How many of the next ticks bring nothing, unless something else comes first; Infinity when none ever does. */
+  restTicks(): number;
   /**
    * A message from a member, already checked against its schema and against the identity of its sender. After a `snapshot`
    * message whose `meta.index` lies above `status().commit` the driver fetches the body and calls `installSnapshot`; the offer

@@ -68,6 +68,11 @@ export class Prober {
     this.#host = host;
   }
 
+  /** Whether an answer is waited for. */
+  get busy(): boolean {
+    return this.#probes.size > 0 || this.#errands.size > 0;
+  }
+
   /** Starts a probe, unless one of this member is under way. Without a connection, helpers are asked at once. */
   start(target: MemberId, nowMs: number): void {
     for (const probe of this.#probes.values()) if (probe.target === target) return;

@@ -8,7 +8,7 @@ import { Rumours } from "./rumours.ts";
 import { PROBE_PERIOD_MS } from "./suspicion.ts";
 import { isLive, MemberTable, rumourOf } from "./table.ts";
 
-/** How often the driver gives a tick. Milliseconds. */
+/** How often the driver gives a tick, but for its rests. Milliseconds. */
 export const TICK_MS = 100;
 const GOSSIP_PERIOD_MS = 200;
 /** Members told per gossip round. Source: memberlist `GossipNodes`. */
@@ -26,8 +26,11 @@ const STALL_MS = 250;
 const VERIFIERS = 5;
 
 export type SwimEvent =
-  /** `wallMs`: milliseconds since the epoch. It decides nothing but whose turn it is to be probed, and may jump. */
-  | { readonly type: "tick"; readonly nowMs: number; readonly wallMs: number }
+  /**
+   * `wallMs`: milliseconds since the epoch. It decides nothing but whose turn it is to be probed, and may jump. `lateMs`: by how
+   * much the tick comes later than it should have.
+   */
+  | { readonly type: "tick"; readonly nowMs: number; readonly wallMs: number; readonly lateMs: number }
   | {
       readonly type: "received";
       readonly from: MemberId;
@@ -72,7 +75,6 @@ export class Swim {
   #incarnation: number;
   #left = false;
   #nowMs = 0;
-  #lastTickMs: number | null = null;
   #nextProbeMs = 0;
   #nextGossipMs = 0;
   #nextReviveMs = REVIVE_PERIOD_MS;
@@ -117,6 +119,12 @@ export class Swim {
     return this.#prober.health.score;
   }
 
+  /** For how long ticks would bring nothing, unless another event comes first; 0 while anything is under way. Milliseconds. */
+  get restMs(): number {
+    if (this.#prober.busy || this.#members.suspects().size > 0 || this.#rumours.waiting) return 0;
+    return Math.max(0, Math.min(this.#nextProbeMs, this.#nextReviveMs) - this.#nowMs);
+  }
+
   /** Null for a stranger. Of itself an agent knows that it is alive. */
   view(peer: MemberId): MemberView | null {
     if (peer !== this.#self) return this.#members.get(peer) ?? null;
@@ -127,7 +135,7 @@ export class Swim {
     if ("nowMs" in event) this.#nowMs = event.nowMs;
     switch (event.type) {
       case "tick":
-        this.#tick(event.wallMs);
+        this.#tick(event.wallMs, event.lateMs);
         break;
       case "received":
         this.#receive(event.from, event.message);
@@ -157,8 +165,8 @@ export class Swim {
     return effects;
   }
 
-  #tick(wallMs: number): void {
-    this.#forgiveStall();
+  #tick(wallMs: number, lateMs: number): void {
+    this.#forgiveStall(lateMs);
     this.#prober.tick(this.#nowMs);
     if (this.#nowMs >= this.#nextProbeMs) {
       this.#nextProbeMs = this.#nowMs + PROBE_PERIOD_MS * this.#prober.health.stretch;
@@ -188,9 +196,7 @@ export class Swim {
   }
 
   /** After a stall of its own (a busy loop, SIGSTOP) an agent has heard nobody, and must not blame others for it. */
-  #forgiveStall(): void {
-    const lateMs = this.#lastTickMs === null ? 0 : this.#nowMs - this.#lastTickMs - TICK_MS;
-    this.#lastTickMs = this.#nowMs;
+  #forgiveStall(lateMs: number): void {
     if (lateMs < LATE_MS) return;
     if (lateMs >= STALL_MS) this.#prober.health.worse();
     this.#prober.postpone(lateMs);

@@ -13,6 +13,7 @@ import { idle, idleEtcd } from "#test/bench/idle.ts";
 import { inProcess } from "#test/bench/in-process.ts";
 import { reads } from "#test/bench/reads.ts";
 import { machine, Report } from "#test/bench/report.ts";
+import { starts } from "#test/bench/start.ts";
 import { spread } from "#test/bench/spread.ts";
 import { virtualSpread } from "#test/bench/virtual-spread.ts";
 
@@ -44,6 +45,7 @@ async function withFleet(measure: (fleet: TestFleet) => Promise<void>): Promise<
 
 const CHAPTERS: Readonly<Record<string, () => Promise<void>>> = {
   disk: () => syncedPut(report),
+  start: () => starts(report, runs),
   formation: async () => {
     await formation(report, runs, withFleet);
   },

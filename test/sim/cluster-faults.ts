@@ -81,7 +81,7 @@ export function drawFaults(prng: Prng): Faults {
       clockJumps: prng.pick([NEVER, NEVER, 5000]),
       stops: prng.pick([NEVER, 8000, 4000]),
       handOvers: prng.pick([NEVER, 6000]),
-      removals: prng.pick([NEVER, NEVER, 9000]),
+      removals: prng.pick([NEVER, 9000, 6000]),
       writes: prng.pick([80, 150, 300]),
       reads: prng.pick([100, 250]),
     },

@@ -1,5 +1,5 @@
 import type { Schedule } from "./cluster-schedule.ts";
-import type { Clock } from "#agent/ports/clock.ts";
+import type { Beat, Clock } from "#agent/ports/clock.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
 
 /** Where a process hands something to the world and waits, and may die. */
@@ -106,17 +106,32 @@ export class LifeClock implements Clock {
   }
 
   /** As an interval of Node: what was missed is not made up for. */
-  every(ms: number, callback: () => void): Disposable {
-    let stopped = false;
-    const next = (): void => {
-      this.#life.after(ms / this.#time.rate, () => {
-        if (stopped) return;
-        callback();
-        next();
+  every(ms: number, callback: (lateMs: number) => void): Beat {
+    let [setMs, dueMs, turn, stopped] = [this.monotonicMs(), 0, 0, false];
+    const at = (due: number): void => {
+      dueMs = due;
+      turn += 1;
+      const mine = turn;
+      this.#life.after(Math.max(0, dueMs - this.monotonicMs()) / this.#time.rate, () => {
+        if (stopped || turn !== mine) return;
+        setMs = this.monotonicMs();
+        const lateMs = Math.max(0, setMs - dueMs);
+        at(setMs + ms);
+        callback(lateMs);
       });
     };
-    next();
+    /** The first of its moments that is not before this one, and to come. */
+    const firstFrom = (momentMs: number): number => {
+      const from = Math.max(momentMs, this.monotonicMs() + 1);
+      return setMs + Math.max(1, Math.ceil((from - setMs) / ms)) * ms;
+    };
+    at(setMs + ms);
     return {
+      rest: (restMs, slackMs = 0) => at(firstFrom(this.monotonicMs() + restMs - slackMs)),
+      rouse: () => {
+        const due = firstFrom(this.monotonicMs());
+        if (due < dueMs) at(due);
+      },
       [Symbol.dispose]: () => {
         stopped = true;
       },

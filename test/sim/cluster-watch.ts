@@ -17,6 +17,7 @@ export function watchCore(
   oracle.begins(who, start.applied);
   const watched: Consensus = {
     tick: () => core.tick(),
+    restTicks: () => core.restTicks(),
     step: (message) => core.step(message),
     propose: (data) => core.propose(data),
     changeConfig: (target) => {

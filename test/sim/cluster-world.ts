@@ -56,8 +56,8 @@ export class ClusterWorld implements HostWorld, Disposable {
     this.faults = drawFaults(this.prng);
     this.raft = {
       tickMs: 100,
-      electionTicks: 10,
-      heartbeatTicks: 2,
+      electionTicks: 12,
+      heartbeatTicks: 4,
       submitMs: 3000,
       deadVoterMs: 4000,
       joiningMs: 12_000,

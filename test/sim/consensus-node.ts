@@ -113,10 +113,22 @@ export class SimNode {
   /** Its clock runs at its own pace. */
   #tickLater(start: number): void {
     this.#whenAwake(this.#world.tickDelay(), start, () => {
-      this.core?.tick();
+      this.#tick();
       this.wake();
       this.#tickLater(start);
     });
+  }
+
+  /** A driver does not wake up for a tick of which the core says that it brings nothing: then it must not. */
+  #tick(): void {
+    const { core } = this;
+    if (core === null) return;
+    const rests = core.restTicks() > 0 && !core.hasReady();
+    const before = rests ? JSON.stringify(core.status()) : "";
+    core.tick();
+    if (rests && (core.hasReady() || JSON.stringify(core.status()) !== before)) {
+      throw new Error(`${this.id}: a tick brought something, and the core had said that it would not`);
+    }
   }
 
   /** Stops its process for a while, as a long pause or SIGSTOP does: it wakes up without knowing that time has passed. */

@@ -26,6 +26,7 @@ export class PlainSwim implements Machine {
   readonly #errands = new Map<number, { readonly origin: string; readonly seq: number }>();
   readonly #suspectedMs = new Map<string, number>();
   readonly health = 0;
+  readonly restMs = 0;
   incarnation: number;
   #seq = 0;
   #nowMs = 0;

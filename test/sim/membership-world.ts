@@ -36,6 +36,8 @@ export interface Host {
   /** How far its wall clock is ahead. */
   readonly skewMs: number;
   stalledUntilMs: number;
+  /** Until then it needs no tick, unless something else happens to it. */
+  restUntilMs: number;
   /** Until then no message gets in or out, though its timers run: it is too slow to read and write. All then come at once. */
   blockedUntilMs: number;
   /** Grows with each crash, so that what was under way to an earlier life is lost. */
@@ -43,7 +45,7 @@ export interface Host {
 }
 
 /** A membership protocol as one host runs it. */
-export type Machine = Pick<Swim, "step" | "view" | "incarnation" | "health">;
+export type Machine = Pick<Swim, "step" | "view" | "incarnation" | "health" | "restMs">;
 
 interface MachineOptions {
   readonly self: string;
@@ -98,6 +100,7 @@ export class World {
         leaving: false,
         skewMs: this.prng.between(-SKEW_MS_MAX, SKEW_MS_MAX),
         stalledUntilMs: 0,
+        restUntilMs: 0,
         blockedUntilMs: 0,
         life: 0,
       };
@@ -135,6 +138,7 @@ export class World {
     host.truth = "up";
     host.leaving = false;
     host.stalledUntilMs = 0;
+    host.restUntilMs = 0;
     host.blockedUntilMs = 0;
     this.#begin(host);
     for (const other of this.hosts) if (other !== host) this.#connect(host, other);
@@ -201,13 +205,19 @@ export class World {
   #begin(host: Host): void {
     this.#perform(host, host.swim.step({ type: "members", peers: this.hosts.map(({ id }) => id) }));
     const { life } = host;
-    const tick = (): void => {
+    const tick = (dueMs: number): void => {
       if (host.life !== life) return;
-      const lateMs = Math.max(0, host.stalledUntilMs - this.nowMs);
-      if (lateMs === 0) this.#event(host, { type: "tick" });
-      this.#at(lateMs === 0 ? TICK_MS : lateMs, tick);
+      const waitMs = Math.max(0, host.stalledUntilMs - this.nowMs);
+      const { nowMs } = this;
+      const lateMs = nowMs - Math.max(dueMs, host.restUntilMs);
+      // As the driver does it: ticks of which the agent says that they bring nothing do not come.
+      if (waitMs === 0 && lateMs >= 0) this.#event(host, { type: "tick", lateMs });
+      if (waitMs > 0) this.#at(waitMs, () => tick(dueMs));
+      else this.#at(TICK_MS, () => tick(nowMs + TICK_MS));
     };
-    this.#at(this.prng.below(PHASE_MS), tick);
+    const phaseMs = this.prng.below(PHASE_MS);
+    const firstMs = this.nowMs + phaseMs;
+    this.#at(phaseMs, () => tick(firstMs));
   }
 
   #connect(a: Host, b: Host): void {
@@ -221,7 +231,7 @@ export class World {
   #event(
     host: Host,
     event:
-      | { readonly type: "tick" }
+      | { readonly type: "tick"; readonly lateMs: number }
       | { readonly type: "connected" | "disconnected"; readonly peer: string }
       | { readonly type: "received"; readonly from: string; readonly message: SwimMessage },
   ): void {
@@ -243,6 +253,7 @@ export class World {
   }
 
   #perform(host: Host, effects: readonly SwimEffect[]): void {
+    host.restUntilMs = this.nowMs + host.swim.restMs;
     for (const effect of effects) {
       if (effect.type === "send") this.#post(host, effect.to, effect.message);
       else this.onChanged(host, this.#byId.get(effect.peer) as Host);

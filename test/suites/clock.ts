@@ -2,7 +2,7 @@ import { getEventListeners } from "node:events";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import type { Clock } from "#agent/ports/clock.ts";
+import type { Beat, Clock } from "#agent/ports/clock.ts";
 
 export interface ClockHarness {
   readonly clock: Clock;
@@ -29,7 +29,7 @@ export function clockSuite(name: string, make: () => ClockHarness): void {
       for (const each of stack.splice(0)) each[Symbol.dispose]();
     });
 
-    const every = (ms: number, callback: () => void): Disposable => {
+    const every = (ms: number, callback: () => void): Beat => {
       const ticks = clock.every(ms, callback);
       stack.push(ticks);
       return ticks;
@@ -91,6 +91,47 @@ export function clockSuite(name: string, make: () => ClockHarness): void {
       });
       await pass(20);
       expect(counts).toEqual([0, 1]);
+    });
+
+    test("one that asks for rest is left alone for that long", async () => {
+      const calls: number[] = [];
+      const beat = every(10, () => {
+        calls.push(clock.monotonicMs());
+        beat.rest(80);
+      });
+      while (calls.length < 3) await pass(10);
+      const [first = 0, second = 0, third = 0] = calls;
+      expect(Math.min(second - first, third - second)).toBeGreaterThanOrEqual(80 - GRAIN_MS);
+    });
+
+    test("one that is roused comes at its next turn, as if it had not asked for rest", async () => {
+      const calls: number[] = [];
+      const beat = every(10, () => {
+        calls.push(clock.monotonicMs());
+        beat.rest(3_600_000);
+      });
+      while (calls.length < 1) await pass(10);
+      beat.rouse();
+      beat.rouse();
+      expect(calls).toHaveLength(1);
+      while (calls.length < 2) await pass(10);
+      await pass(30);
+      expect(calls).toHaveLength(2);
+    });
+
+    test("a rest shorter than the period is none, and one that is disposed of is not roused", async () => {
+      const calls: number[] = [];
+      const beat = every(5, () => {
+        calls.push(clock.monotonicMs());
+        beat.rest(0);
+      });
+      while (calls.length < 3) await pass(5);
+      beat[Symbol.dispose]();
+      beat.rest(1);
+      beat.rouse();
+      const before = calls.length;
+      await pass(20);
+      expect(calls).toHaveLength(before);
     });
 
     test("nothing that waits keeps the process alive", () => {

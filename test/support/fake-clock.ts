@@ -1,4 +1,4 @@
-import type { Clock } from "#agent/ports/clock.ts";
+import type { Beat, Clock } from "#agent/ports/clock.ts";
 import { epochMs, type EpochMs } from "#shared/lib/time.ts";
 
 interface Timer {
@@ -17,6 +17,7 @@ export class FakeClock implements Clock {
   #elapsed = 0;
   #wall: number;
   #order = 0;
+  #fired = 0;
   readonly #timers = new Set<Timer>();
 
   constructor(wallMs: number = Date.UTC(2026, 0, 1)) {
@@ -54,14 +55,32 @@ export class FakeClock implements Clock {
     });
   }
 
-  every(ms: number, callback: () => void): Disposable {
-    const timer = this.#add(ms, ms, callback);
-    return { [Symbol.dispose]: () => this.#timers.delete(timer) };
+  every(ms: number, callback: (lateMs: number) => void): Beat {
+    const timer = this.#add(ms, ms, () => callback(0));
+    /** The first of its moments that is not before this one, and to come. */
+    const firstFrom = (moment: number): number => {
+      const periods = Math.ceil((Math.max(moment, this.#elapsed + 1) - timer.due) / ms);
+      return timer.due + periods * ms;
+    };
+    return {
+      rest: (restMs, slackMs = 0) => {
+        timer.due = firstFrom(this.#elapsed + restMs - slackMs);
+      },
+      rouse: () => {
+        timer.due = Math.min(timer.due, firstFrom(this.#elapsed));
+      },
+      [Symbol.dispose]: () => this.#timers.delete(timer),
+    };
   }
 
   /** Sleeps and intervals that are set now; zero after everything was closed. */
   get timers(): number {
     return this.#timers.size;
+  }
+
+  /** Timers that have fired so far. */
+  get fired(): number {
+    return this.#fired;
   }
 
   /** Lets that much time pass; what a timer sets off may run (promises and immediates) before the next one fires. */
@@ -113,6 +132,7 @@ export class FakeClock implements Clock {
 
   #fire(timer: Timer): void {
     this.#moveTo(timer.due);
+    this.#fired += 1;
     if (timer.everyMs === null) this.#timers.delete(timer);
     else timer.due += Math.max(1, timer.everyMs);
     timer.fire();

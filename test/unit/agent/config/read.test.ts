@@ -54,7 +54,7 @@ describe("defaults", () => {
       bootstrap: { allowFrom: [], openStatus: false, clockLimitMs: 5000 },
       backup: { intervalMs: 6 * 3_600_000 },
       log: { level: "info", format: "auto" },
-      raft: { tickMs: 100, heartbeatTicks: 2, electionTicks: 10 },
+      raft: { tickMs: 100, heartbeatTicks: 4, electionTicks: 12 },
       disk: { reserveBytes: 64 * 1024 * 1024 },
       password: { scryptN: 32_768 },
     });
@@ -85,7 +85,7 @@ describe("three sources, the later one wins key by key", () => {
         name: "from-flag",
         log: { level: "warn" },
         mesh: { listen: [{ address: "10.0.0.1", port: 1 }] },
-        raft: { tickMs: 10, heartbeatTicks: 20 },
+        raft: { tickMs: 10, heartbeatTicks: 40 },
       },
     });
   });
@@ -225,7 +225,7 @@ describe("contradictions", () => {
     [
       "election no longer than a few heartbeats",
       ["--raft-election-ms", "800"],
-      "--raft-election-ms: must be at least 5 times raft.heartbeat_ms",
+      "--raft-election-ms: must be at least 3 times raft.heartbeat_ms",
     ],
     [
       "heartbeat between ticks",

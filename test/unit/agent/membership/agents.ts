@@ -85,7 +85,14 @@ export class Agents {
       now: () => epochMs(clock.now() + (this.skewMs.get(id) ?? 0)),
       monotonicMs: () => clock.monotonicMs() + (this.lateMs.get(id) ?? 0),
       sleep: (ms, signal) => clock.sleep(ms, signal),
-      every: (ms, callback) => clock.every(ms, callback),
+      every: (ms, callback) => {
+        let knownMs = 0;
+        return clock.every(ms, () => {
+          const stoodMs = (this.lateMs.get(id) ?? 0) - knownMs;
+          knownMs += stoodMs;
+          callback(stoodMs);
+        });
+      },
     };
   }
 }

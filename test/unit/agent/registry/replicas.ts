@@ -24,6 +24,8 @@ export interface Host {
   up: boolean;
   /** How far this agent distrusts itself: 0 to 8. */
   score: number;
+  /** Ticks that its cores were given. */
+  ticks: number;
 }
 
 const identity = (uid: number): ClusterIdentity => ({ clusterId: "c1", incarnation: 1, uid, contacts: [] });
@@ -85,6 +87,7 @@ export class Replicas {
       log: new RecordingLog(),
       up: true,
       score: 0,
+      ticks: 0,
       replica: undefined as unknown as Replica,
       watch: new AsyncDisposableStack(),
     };
@@ -102,7 +105,15 @@ export class Replicas {
         clock: this.clock,
         log: host.log,
         random: () => this.#random.next(),
-        createCore: (options, start) => new RaftCore(options, start),
+        createCore: (options, start) => {
+          const core = new RaftCore(options, start);
+          const tick = core.tick.bind(core);
+          core.tick = () => {
+            host.ticks += 1;
+            tick();
+          };
+          return core;
+        },
         membership: {
           isAlive: (peer) => this.hosts.some((other) => other.peer === peer && other.up),
           self: () => ({ score: host.score, loopDelayMs: 0 }),
