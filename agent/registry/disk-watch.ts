@@ -7,6 +7,8 @@ import { WriteFailed, type StoreDamaged, type StoreDisk } from "#agent/ports/sto
 
 /** How often it is looked at. The free space costs some microseconds. */
 const LOOK_MS = 1000;
+/** How often the room on the disk is looked at where it matters least: with plenty of it, under somebody else's lead. Milliseconds. */
+const CALM_MS = 5000;
 /**
  * How often a leader that writes nothing tries its disk. With the stall's 3 s, the hand-over and an election it moves within 10 s.
  * One block overwritten in place: 43,200 a day, 180 MB, a thousandth of what a small flash disk is made for.
@@ -50,6 +52,7 @@ export class DiskWatch implements AsyncDisposable {
   #probe: { readonly sinceMs: number; readonly ended: Promise<void> } | null = null;
   #probedAtMs = -Infinity;
   #scrubAtMs: number;
+  #calmUntilMs = 0;
   #scrubbing: Promise<void> | null = null;
   #damaged = false;
   #mending: Promise<void> | null = null;
@@ -83,8 +86,11 @@ export class DiskWatch implements AsyncDisposable {
   #look(): void {
     const { room, clock, part } = this.#deps;
     const now = clock.monotonicMs();
-    void room.look();
     const watched = part();
+    if (watched?.leads === true || !room.enough || now >= this.#calmUntilMs) {
+      this.#calmUntilMs = now + CALM_MS;
+      void room.look();
+    }
     if (watched?.leads === true && !room.enough) void room.moveAway(watched);
     this.#feelPulse(watched, now);
     this.#followApply(watched, now);

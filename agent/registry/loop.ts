@@ -14,7 +14,7 @@ import { CONSENSUS_INBOX_MAX } from "#shared/lib/limits.ts";
 /** Ticks made up for after a stall. The rest is forgiven: the peers' messages waited too, so their silence proves nothing. */
 const TICKS_PER_TURN_MAX = 2;
 /** Ticks in which nothing happens before a turn is taken all the same, for what only time brings. */
-const QUIET_TICKS_MAX = 4;
+const QUIET_TICKS_MAX = 8;
 /** Ticks that are not waited for at a time while the core says that they bring nothing. */
 const REST_TICKS_MAX = 10;
 /** Appends with more text than this travel on the bulk stream, where they hold up no heartbeat. */

@@ -8,9 +8,12 @@ export function canonicalJson(value: unknown): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(",")}]`;
   const record = value as Record<string, unknown>;
-  const parts = Object.keys(record)
-    .filter((key) => record[key] !== undefined)
-    .toSorted(byText)
-    .map((key) => `${JSON.stringify(key)}:${canonicalJson(record[key])}`);
-  return `{${parts.join(",")}}`;
+  let text = "";
+  // Every applied entry comes by here, on every agent. Without a comparison of its own, sort() orders texts by code units.
+  for (const key of Object.keys(record).sort()) {
+    const item = record[key];
+    if (item === undefined) continue;
+    text += `${text === "" ? "{" : ","}${JSON.stringify(key)}:${canonicalJson(item)}`;
+  }
+  return text === "" ? "{}" : `${text}}`;
 }
