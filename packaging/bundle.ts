@@ -15,6 +15,7 @@ const ENTRIES = {
   muster: "agent/muster.js",
   main: "agent/main.ts",
   "slow-child": "agent/inventory/slow-child.ts",
+  "certificate-child": "agent/api/certificate-child.ts",
   "verify-worker": "agent/backup/verify-worker.ts",
 };
 

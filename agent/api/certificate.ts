@@ -1,8 +1,11 @@
+import { execFile } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-import { makeSelfSigned } from "#agent/api/x509.ts";
+import { toWire } from "#agent/api/certificate-wire.ts";
+import type { CertificateSubject } from "#agent/api/x509.ts";
 import { AppError } from "#shared/errors/app-error.ts";
 
 /** What a TLS listener shows and proves. PEM texts. */
@@ -24,6 +27,13 @@ const KEY_FILE = "api-key.pem";
 const DAY_MS = 86_400_000;
 /** Ten years: nobody renews it, and who minds puts a certificate of their own in its place. */
 const VALID_MS = 3653 * DAY_MS;
+
+/** The one place that knows where the child's code is. */
+const CHILD = fileURLToPath(new URL("./certificate-child.ts", import.meta.url));
+/** Longest it may take on a loaded machine. Milliseconds. */
+const CHILD_MS_MAX = 30_000;
+/** What is told of its complaints: their end. */
+const STDERR_CHARS_MAX = 2000;
 
 /**
  * This agent's certificate for its REST API. The first start makes a self-signed one (ECDSA P-256); later starts, and
@@ -61,7 +71,7 @@ function checkPair(certificate: string, key: string, certificateFile: string, ke
 
 function makeCertificate({ hostname, addresses }: CertificateOptions): Promise<TlsIdentity> {
   const now = Date.now();
-  return makeSelfSigned({
+  return askChild({
     commonName: hostname,
     dnsNames: [...new Set([hostname, "localhost"])],
     // Interfaces (`%eth0`) mean something on this host only.
@@ -70,6 +80,25 @@ function makeCertificate({ hostname, addresses }: CertificateOptions): Promise<T
     notBefore: new Date(now - DAY_MS),
     notAfter: new Date(now + VALID_MS),
   });
+}
+
+/** The subject goes in and the pair comes out by pipes: the key is never in a file of the child's, nor in a process list. */
+async function askChild(subject: CertificateSubject): Promise<TlsIdentity> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const options = {
+    timeout: CHILD_MS_MAX,
+    killSignal: "SIGKILL",
+    // Nothing of the agent's own: no options meant for its process.
+    env: { PATH: process.env["PATH"] },
+  } as const;
+  const child = execFile(process.execPath, [CHILD], options, (error, stdout, stderr) => {
+    // Not its output, where the key may be.
+    if (error !== null)
+      reject(new Error(`the certificate could not be made: ${stderr.slice(-STDERR_CHARS_MAX)}`));
+    else resolve(stdout);
+  });
+  child.stdin?.on("error", () => undefined).end(toWire(subject)); // A child that is gone says so above.
+  return JSON.parse(await promise) as TlsIdentity;
 }
 
 async function readIfThere(path: string): Promise<string | null> {

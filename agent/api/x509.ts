@@ -1,4 +1,8 @@
+// The first module is what the second one builds on.
+import "reflect-metadata";
 import { webcrypto } from "node:crypto";
+
+import * as x509 from "@peculiar/x509";
 
 /** Who a certificate is for, and for how long. */
 export interface CertificateSubject {
@@ -16,9 +20,6 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as con
 export async function makeSelfSigned(
   subject: CertificateSubject,
 ): Promise<{ readonly certificate: string; readonly key: string }> {
-  // Needed once in an agent's life, so not loaded at every start. The first module is what the second one builds on.
-  await import("reflect-metadata");
-  const x509 = await import("@peculiar/x509");
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {

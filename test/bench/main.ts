@@ -35,7 +35,7 @@ const seconds = Number(values.seconds);
 const report = new Report();
 
 /** As systemd/muster.service starts them: what it sets changes how much memory an agent keeps. */
-const AS_THE_UNIT = { MALLOC_ARENA_MAX: "2" };
+const AS_THE_UNIT = { MALLOC_ARENA_MAX: "1" };
 
 async function withFleet(measure: (fleet: TestFleet) => Promise<void>): Promise<void> {
   await using bundle = await Bundle.make();

@@ -20,7 +20,7 @@ export async function starts(report: Report, runs: number): Promise<void> {
   for (let run = 0; run < 3 * runs; run += 1) {
     for (const { what, main } of kinds) {
       await using fleet = await TestFleet.create({
-        env: { MALLOC_ARENA_MAX: "2" },
+        env: { MALLOC_ARENA_MAX: "1" },
         ...(main === undefined ? {} : { main }),
       });
       const agent = await fleet.add();
