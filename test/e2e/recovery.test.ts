@@ -189,6 +189,7 @@ test("five members, two disks left: the better copy is elsewhere, and its holder
   await Promise.all([...lost, leader].map(burn));
   await behind.start();
 
+  await untilLost(ahead); // Until then it says that it knows a leader, and nothing is to be recovered.
   const done = await recover(behind, { cluster: nodesOf(ahead) });
   expect(done).toMatchObject({ state: "completed" });
   expect((await zonesAt(behind)).map(({ name }) => name)).toEqual(["zone 1", "zone 2"]);
