@@ -40,6 +40,11 @@ export class EtcdCluster implements AsyncDisposable {
     const cluster = new EtcdCluster(root, children);
     for (let attempt = 0; ; attempt += 1) {
       const leader = await cluster.leaderUrl().catch(() => null);
+      // Whoever answers then is another one, left over on the same ports.
+      if (children.some(({ exitCode }) => exitCode !== null)) {
+        await cluster[Symbol.asyncDispose]();
+        throw new Error("a member of etcd has ended; is another one left over on its ports?");
+      }
       if (leader !== null) return cluster;
       if (attempt > 200) throw new Error("etcd elects no leader");
       await new Promise((resolve) => setTimeout(resolve, 100));

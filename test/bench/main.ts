@@ -76,9 +76,13 @@ if (values.help) {
   if (unknown.length > 0) throw new Error(`there is no chapter ${unknown.join(", ")}; see --list`);
   console.log(`machine: ${machine()}`);
   for (const name of chosen) {
-    await CHAPTERS[name]?.();
     const how = `npm run bench -- --only ${name}`;
-    report.write(join(import.meta.dirname, "../../docs/results"), name, how);
-    report.clear();
+    try {
+      await CHAPTERS[name]?.();
+    } finally {
+      // What was measured before something failed took its time, too.
+      report.write(join(import.meta.dirname, "../../docs/results"), name, how);
+      report.clear();
+    }
   }
 }
