@@ -47,7 +47,10 @@ export class MembershipDriver implements Membership {
     const incarnation = options.starts * INCARNATIONS_PER_START;
     this.#swim = new Swim({ self: transport.self, incarnation, random });
     this.#clockWatch = new ClockWatch(deps);
-    this.#facts = new FactsExchange(deps, { starts: options.starts, onNews: (peer) => this.#changed(peer) });
+    this.#facts = new FactsExchange(deps, {
+      starts: options.starts,
+      onNews: (peer) => this.#heardFacts(peer),
+    });
   }
 
   /** Begins to take part. Called once. */
@@ -132,9 +135,7 @@ export class MembershipDriver implements Membership {
   }
 
   publish(report: HostReport): void {
-    if (this.#stopped) return;
-    this.#facts.publish(report);
-    this.#ticking?.rouse();
+    if (!this.#stopped) this.#facts.publish(report);
   }
 
   onChange(listener: (peer: MemberId) => void): Disposable {
@@ -216,6 +217,12 @@ export class MembershipDriver implements Membership {
   #tellChange(peer: MemberId): void {
     const liveness = livenessOf(this.#swim.view(peer));
     this.#deps.log.info({ peer, member: this.#names.get(peer), liveness }, "member liveness");
+    this.#changed(peer);
+  }
+
+  /** This host's own or another's, which the next ticks pass on. */
+  #heardFacts(peer: MemberId): void {
+    this.#ticking?.rouse();
     this.#changed(peer);
   }
 

@@ -19,6 +19,16 @@ test("a report reaches everybody within about a second, by few messages", async 
   expect(bodies).toBe(39);
 });
 
+test.each([100, 300, 500, 700, 900])(
+  "nobody waits for its next probe to pass on what it has heard (%i ms after the last one)",
+  async (ms) => {
+    const agents = Agents.of(...names(40));
+    await agents.clock.advance(2000 + ms);
+    agents.publish("h0", "fresh");
+    await agents.clock.until(() => agents.allHold("h0", "fresh"), 500);
+  },
+);
+
 test("a newer report replaces the older; versions are (starts, count)", async () => {
   const agents = Agents.of("a", "b", "c");
   agents.publish("a", "one");
