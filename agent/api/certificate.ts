@@ -93,9 +93,9 @@ async function askChild(subject: CertificateSubject): Promise<TlsIdentity> {
   } as const;
   const child = execFile(process.execPath, [CHILD], options, (error, stdout, stderr) => {
     // Not its output, where the key may be.
-    if (error !== null)
-      reject(new Error(`the certificate could not be made: ${stderr.slice(-STDERR_CHARS_MAX)}`));
-    else resolve(stdout);
+    const late = error?.killed === true ? `not within ${CHILD_MS_MAX} ms; ` : "";
+    if (error === null) resolve(stdout);
+    else reject(new Error(`the certificate could not be made: ${late}${stderr.slice(-STDERR_CHARS_MAX)}`));
   });
   child.stdin?.on("error", () => undefined).end(toWire(subject)); // A child that is gone says so above.
   return JSON.parse(await promise) as TlsIdentity;

@@ -72,12 +72,12 @@ export class Metronome {
 
   #turn(): void {
     this.#disarm();
-    const now = this.#nowMs() + GRAIN_MS;
+    const now = this.#nowMs();
     try {
       for (const beat of this.#beats) {
-        if (beat.dueMs > now) continue;
-        const lateMs = Math.max(0, now - GRAIN_MS - beat.dueMs);
-        beat.dueMs = nextMultiple(beat.ms, now - GRAIN_MS);
+        if (beat.dueMs > now + GRAIN_MS) continue;
+        const lateMs = Math.max(0, now - beat.dueMs);
+        beat.dueMs = nextMultiple(beat.ms, now);
         beat.callback(lateMs);
       }
     } finally {

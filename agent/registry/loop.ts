@@ -192,7 +192,8 @@ export class ConsensusLoop {
   /** After a turn. Under load ticks just come; a rest that has become too long is shortened, one too short ends by itself. */
   #restAnew(): void {
     if (this.#ended) return;
-    if (this.#idle ? this.#restTicks === 0 : this.#deps.core.restTicks() < this.#restTicks) this.#rest();
+    const due = this.#restTicks === 0 ? this.#idle : this.#deps.core.restTicks() < this.#restTicks;
+    if (due) this.#rest();
   }
 
   /** Something else comes first: what has passed of the rest is made up for, in which nothing happens. */

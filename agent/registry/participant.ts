@@ -228,7 +228,7 @@ export class Participant {
   async lead(timeoutMs: number): Promise<void> {
     this.#loop.do((core) => core.tick());
     const { commit } = this.#loop.status;
-    await this.#waiters.wait(commit + 1, this.#machine.index, { timeoutMs }); // The new leader's own first entry.
+    await this.waitForIndex(commit + 1, { timeoutMs }); // The new leader's own first entry.
   }
 
   async stop(reason: AppError): Promise<void> {

@@ -1,5 +1,8 @@
 import { formCluster, type AgentProcess, type TestFleet } from "#test/support/agents.ts";
 
+/** As systemd/muster.service starts them: what it sets changes how much memory an agent keeps. */
+export const AS_THE_UNIT = { MALLOC_ARENA_MAX: "1" };
+
 /** Agents that start at once: more would only wait for the machine's cores. */
 const AT_ONCE = 4;
 

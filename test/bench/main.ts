@@ -10,6 +10,7 @@ import { deaths } from "#test/bench/deaths.ts";
 import { failovers } from "#test/bench/failover.ts";
 import { formation, syncedPut } from "#test/bench/formation.ts";
 import { idle, idleEtcd } from "#test/bench/idle.ts";
+import { AS_THE_UNIT } from "#test/bench/fleets.ts";
 import { inProcess } from "#test/bench/in-process.ts";
 import { reads } from "#test/bench/reads.ts";
 import { machine, Report } from "#test/bench/report.ts";
@@ -33,9 +34,6 @@ const { values } = parseArgs({
 const runs = Number(values.runs);
 const seconds = Number(values.seconds);
 const report = new Report();
-
-/** As systemd/muster.service starts them: what it sets changes how much memory an agent keeps. */
-const AS_THE_UNIT = { MALLOC_ARENA_MAX: "1" };
 
 async function withFleet(measure: (fleet: TestFleet) => Promise<void>): Promise<void> {
   await using bundle = await Bundle.make();

@@ -1,5 +1,6 @@
 import { Bundle } from "#test/support/bundle.ts";
 import { TestFleet } from "#test/support/agents.ts";
+import { AS_THE_UNIT } from "#test/bench/fleets.ts";
 import { residentMegabytes } from "#test/bench/processes.ts";
 import type { Report } from "#test/bench/report.ts";
 import { median } from "#test/bench/statistics.ts";
@@ -20,7 +21,7 @@ export async function starts(report: Report, runs: number): Promise<void> {
   for (let run = 0; run < 3 * runs; run += 1) {
     for (const { what, main } of kinds) {
       await using fleet = await TestFleet.create({
-        env: { MALLOC_ARENA_MAX: "1" },
+        env: AS_THE_UNIT,
         ...(main === undefined ? {} : { main }),
       });
       const agent = await fleet.add();

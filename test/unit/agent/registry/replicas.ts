@@ -3,6 +3,7 @@ import type { ReplicaOptions } from "#agent/registry/options.ts";
 import type { HeldCopy, Submitted } from "#agent/ports/registry.ts";
 import type { ClusterIdentity } from "#agent/ports/store.ts";
 import { RaftCore } from "#shared/consensus/core.ts";
+import type { CoreOptions, CoreStart } from "#shared/consensus/ready.ts";
 import { Prng } from "#shared/lib/prng.ts";
 import type { Command } from "#shared/registry/command.ts";
 import { recovered } from "#shared/registry/recovery.ts";
@@ -29,6 +30,21 @@ export interface Host {
 }
 
 const identity = (uid: number): ClusterIdentity => ({ clusterId: "c1", incarnation: 1, uid, contacts: [] });
+
+/** The real core, which tells each tick that it is given. */
+export class CountedCore extends RaftCore {
+  readonly #onTick: () => void;
+
+  constructor(options: CoreOptions, start: CoreStart, onTick: () => void) {
+    super(options, start);
+    this.#onTick = onTick;
+  }
+
+  override tick(): void {
+    this.#onTick();
+    super.tick();
+  }
+}
 
 /** Real replicas with the real core, over a mesh, disks and a clock in memory. Hosts are numbered from 1; 1 founds. */
 export class Replicas {
@@ -106,13 +122,8 @@ export class Replicas {
         log: host.log,
         random: () => this.#random.next(),
         createCore: (options, start) => {
-          const core = new RaftCore(options, start);
-          const tick = core.tick.bind(core);
-          core.tick = () => {
-            host.ticks += 1;
-            tick();
-          };
-          return core;
+          const onTick = (): number => (host.ticks += 1);
+          return new CountedCore(options, start, onTick);
         },
         membership: {
           isAlive: (peer) => this.hosts.some((other) => other.peer === peer && other.up),

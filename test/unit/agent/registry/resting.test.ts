@@ -5,13 +5,12 @@ import { describe, expect, test } from "vitest";
 import type { Beat, Clock } from "#agent/ports/clock.ts";
 import { ConsensusLoop } from "#agent/registry/loop.ts";
 import { decodeMessage } from "#agent/registry/message-wire.ts";
-import { RaftCore } from "#shared/consensus/core.ts";
 import type { Message } from "#shared/consensus/messages.ts";
 import { epochMs } from "#shared/lib/time.ts";
 import { MemoryDisk, openMemoryStores } from "#test/support/memory-store.ts";
 import { RecordingLog } from "#test/support/recording-log.ts";
 
-import { Replicas } from "./replicas.ts";
+import { CountedCore, Replicas } from "./replicas.ts";
 
 const TICK_MS = 100;
 const ELECTION_TICKS = 12;
@@ -41,7 +40,7 @@ class Follower {
         return beat;
       },
     };
-    const core = new RaftCore(
+    const core = new CountedCore(
       { id: "a", electionTicks: ELECTION_TICKS, heartbeatTicks: 4, random: () => 0 },
       {
         hardState: { term: 1, vote: null, commit: 1 },
@@ -49,12 +48,8 @@ class Follower {
         entries: [],
         applied: 1,
       },
+      () => (this.ticks += 1),
     );
-    const tick = core.tick.bind(core);
-    core.tick = () => {
-      this.ticks += 1;
-      tick();
-    };
     this.loop = new ConsensusLoop(
       {
         core,
